@@ -1,0 +1,1 @@
+"""Every speed figure in the documentation comes from a script here."""

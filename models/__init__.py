@@ -1,0 +1,1 @@
+"""The YOLOv5 family with attention."""

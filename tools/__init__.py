@@ -1,0 +1,1 @@
+"""What a user runs now and then: python -m tools.NAME."""

@@ -1,0 +1,1 @@
+"""Arithmetic, files and reports that know nothing of models or data sets."""

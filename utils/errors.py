@@ -1,0 +1,47 @@
+"""One way for a user's mistake to become one sentence and a non-zero exit."""
+
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+LOG = logging.getLogger("yolov5")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class UserError(Exception):
+    """A mistake that the user can mend. The message is one sentence naming the file, the place and the remedy."""
+
+
+def run_command(main: Callable[[], None]) -> None:
+    """Run a script's `main` and exit: 0 when it returns, 1 with one line for a `UserError` or a failing disk,
+    130 after Ctrl-C and 143 after SIGTERM (both unwind the stack, so files are closed and released)."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        main()
+    except UserError as error:
+        _fail(str(error))
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        _fail(describe_os_error(error))
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def describe_os_error(error: OSError) -> str:
+    """Return 'FILE: reason' for an operating-system error."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{(error.strerror or str(error)).lower()}"
+
+
+def _fail(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _terminate(signum: int, frame: object) -> None:
+    raise SystemExit(128 + signum)

@@ -1,0 +1,15 @@
+"""Progress bars with rate and remaining time."""
+
+import sys
+from collections.abc import Iterable
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+
+
+def progress(items: Iterable[T], label: str, total: int | None = None, unit: str = "it") -> "tqdm[T]":
+    """Wrap an iterable in a bar on stderr. Where stderr is no terminal it is refreshed only every 10 seconds."""
+    interval = 0.2 if sys.stderr.isatty() else 10.0
+    return tqdm(items, desc=label, total=total, unit=unit, mininterval=interval, dynamic_ncols=True)
