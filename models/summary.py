@@ -1,0 +1,68 @@
+"""Numbers about a network, found without computing: shapes run through it on the meta device."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.func import functional_call
+from torch.utils.flop_counter import FlopCounterMode
+
+from utils.errors import UserError
+
+PROBE = 256  # pixels; a multiple of every stride in use (8 to 128)
+
+
+def measure_strides(model: nn.Module, ch: int) -> list[int]:
+    """Input pixels per cell of each level the head puts out."""
+    try:
+        return [PROBE // raw.shape[2] for raw in _run_shapes(model, ch, PROBE)]
+    except RuntimeError as error:
+        raise UserError(
+            f"{model.yaml.get('yaml_file', 'the model')}: its layers do not fit together: {error}"
+        ) from None
+
+
+def count_gflops(model: nn.Module, size: int = 640) -> float:
+    """Multiply-adds x 2 of one picture of size x size, in 1e9: convolutions and matrix products."""
+    with FlopCounterMode(display=False) as counter:
+        _run_shapes(model, model.yaml["ch"], size)
+    return counter.get_total_flops() / 1e9
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of trainable values."""
+    return sum(p.numel() for p in model.parameters())
+
+
+def layer_table(model: nn.Module, size: int = 640) -> str:
+    """One line per layer (number, from, repeats, parameters, block, arguments), then the totals."""
+    lines = [f"{'':>3}{'from':>16}  {'n':>3}{'params':>10}  {'module':<20}{'arguments'}"]
+    for layer in model.model:
+        source = ", ".join(str(i if i != layer.index - 1 else -1) for i in layer.source)
+        repeats = len(layer) if type(layer) is nn.Sequential else 1
+        params = count_parameters(layer)
+        lines.append(
+            f"{layer.index:>3}{source:>16}  {repeats:>3}{params:>10,}  {layer.word:<20}{_short(layer.arguments)}"
+        )
+    total, gflops = count_parameters(model), count_gflops(model, size)
+    modules = sum(1 for _ in model.modules())
+    lines.append(f"{len(model.model)} layers, {modules} modules, {total:,} parameters, {gflops:.1f} GFLOPs at {size}")
+    return "\n".join(lines)
+
+
+def _short(arguments: list[Any]) -> str:
+    text = str(arguments)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+@torch.no_grad()
+def _run_shapes(model: nn.Module, ch: int, size: int) -> list[torch.Tensor]:
+    training = model.training
+    model.eval()
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    meta = {name: tensor.detach().to("meta") for name, tensor in tensors.items()}
+    dtype = next(model.parameters()).dtype
+    try:
+        return functional_call(model, meta, (torch.zeros(1, ch, size, size, device="meta", dtype=dtype),))
+    finally:
+        model.train(training)
