@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from models.config import read_config
-from models.yolo import DetectionModel
+from models.model import DetectionModel
 
 __all__ = ["DetectionModel", "build_model"]
 

@@ -45,7 +45,7 @@ class Config:
 
 
 def find_config(name: str | Path) -> Path:
-    """A path as given, or a bare file name below models/. Two of one name, or none, is a `UserError` that lists them."""
+    """A path as given, or a bare file name below models/; none, or two of one name, is a `UserError`."""
     path = Path(name)
     if path.is_file():
         return path
@@ -56,9 +56,8 @@ def find_config(name: str | Path) -> Path:
         raise UserError(f"{name}: {len(found)} files have this name ({', '.join(map(str, found))}); give the path")
     known = sorted(file.name for file in FOLDER.rglob("*.yaml"))
     close = difflib.get_close_matches(path.name, known, n=3)
-    raise UserError(
-        f"{name}: no such model YAML; " + (f"did you mean {' or '.join(close)}?" if close else "give a path")
-    )
+    hint = f"did you mean {' or '.join(close)}?" if close else "give a path"
+    raise UserError(f"{name}: no such model YAML; {hint}")
 
 
 def read_config(cfg: str | Path | Mapping[str, Any], nc: int | None = None) -> Config:

@@ -53,6 +53,4 @@ def _check(channels: int, c2: int | None, factor: int) -> None:
         raise UserError(f"EMA keeps its {channels} channels; {c2} cannot come out")
     if not isinstance(factor, int) or factor < 1 or channels % factor:
         fitting = [f for f in range(1, channels + 1) if channels % f == 0 and f <= 128]
-        raise UserError(
-            f"EMA: {channels} channels are not divisible by the factor {factor}; factors that work: {fitting}"
-        )
+        raise UserError(f"EMA: {channels} channels are not divisible by the factor {factor}; these work: {fitting}")

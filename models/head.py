@@ -74,8 +74,9 @@ def _decode_level(raw: torch.Tensor, anchors: torch.Tensor, stride: int) -> torc
     raw = raw if raw.dtype == torch.float64 else raw.float()
     b, na, h, w, no = raw.shape
     s = raw.sigmoid()
-    rows = torch.arange(h, device=raw.device, dtype=raw.dtype).view(1, 1, h, 1)
-    columns = torch.arange(w, device=raw.device, dtype=raw.dtype).view(1, 1, 1, w)
+    # 0, 1, 2, ... by counting: a traced arange would keep the device it was traced on, and exported files move.
+    rows = torch.ones_like(s[:1, :1, :, :1, 0]).cumsum(2) - 1
+    columns = torch.ones_like(s[:1, :1, :1, :, 0]).cumsum(3) - 1
     x = (s[..., 0] * 2 - 0.5 + columns) * stride
     y = (s[..., 1] * 2 - 0.5 + rows) * stride
     size = (s[..., 2:4] * 2) ** 2 * anchors.to(raw.dtype).view(1, na, 1, 1, 2)

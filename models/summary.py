@@ -1,5 +1,6 @@
 """Numbers about a network, found without computing: shapes run through it on the meta device."""
 
+import math
 from typing import Any
 
 import torch
@@ -17,14 +18,14 @@ def measure_strides(model: nn.Module, ch: int) -> list[int]:
     try:
         return [PROBE // raw.shape[2] for raw in _run_shapes(model, ch, PROBE)]
     except RuntimeError as error:
-        raise UserError(
-            f"{model.yaml.get('yaml_file', 'the model')}: its layers do not fit together: {error}"
-        ) from None
+        raise UserError(f"its layers do not fit together: {error}") from None
 
 
 def count_gflops(model: nn.Module, size: int = 640) -> float:
-    """Multiply-adds x 2 of one picture of size x size, in 1e9: convolutions and matrix products."""
-    with FlopCounterMode(display=False) as counter:
+    """Multiply-adds x 2 of one picture of size x size, in 1e9: convolutions, matrix products and batch norms."""
+    # the counter looks for the overload before it takes an operator apart, and for the packet when it counts
+    norm = torch.ops.aten.native_batch_norm
+    with FlopCounterMode(display=False, custom_mapping={norm: _norm_flops, norm.default: _norm_flops}) as counter:
         _run_shapes(model, model.yaml["ch"], size)
     return counter.get_total_flops() / 1e9
 
@@ -48,6 +49,10 @@ def layer_table(model: nn.Module, size: int = 640) -> str:
     modules = sum(1 for _ in model.modules())
     lines.append(f"{len(model.model)} layers, {modules} modules, {total:,} parameters, {gflops:.1f} GFLOPs at {size}")
     return "\n".join(lines)
+
+
+def _norm_flops(shape: tuple[int, ...], *_: Any, **__: Any) -> int:
+    return 2 * math.prod(shape)
 
 
 def _short(arguments: list[Any]) -> str:
