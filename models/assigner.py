@@ -26,9 +26,9 @@ class Positives(NamedTuple):
 def assign(targets: torch.Tensor, anchors: torch.Tensor, size: tuple[int, int], anchor_t: float) -> Positives:
     """Find the positives of one level.
 
-    targets (N, 6): image, class, cx, cy, w, h in 0..1; anchors (na, 2) in cells; size = (H, W) of the map. An object goes
-    to every anchor whose width and height differ from its own by less than the factor `anchor_t`, in its cell and in up
-    to two neighbours: those on whose side of the cell its centre lies, not beyond the map.
+    targets (N, 6): image, class, cx, cy, w, h in 0..1; anchors (na, 2) in cells; size = (H, W) of the map. An object
+    goes to every anchor whose width and height differ from its own by less than the factor `anchor_t`, in its cell and
+    in up to two neighbours: those on whose side of the cell its centre lies, not beyond the map.
     """
     height, width = size
     scale = targets.new_tensor([width, height, width, height])

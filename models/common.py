@@ -3,18 +3,47 @@
 Every block takes channels first (B, c1, H, W). The table in `registry.py` says which YAML word builds which.
 """
 
-import math
-from collections.abc import Sequence
-
 import torch
 from torch import nn
 
+from models.conv import (
+    BN_EPS,
+    BN_MOMENTUM,
+    Contract,
+    Conv,
+    CrossConv,
+    DWConv,
+    DWConvTranspose2d,
+    Expand,
+    Focus,
+    GhostConv,
+)
 from models.ema import EMA
-from models.registry import contracted, expanded, joined, normalised, plain, register, repeated, same, scaled
+from models.registry import joined, normalised, plain, register, repeated, same, scaled
+from models.transformer import TransformerBlock
 
-__all__ = ["C3", "EMA", "SPP", "SPPF", "Bottleneck", "Concat", "Conv", "Focus"]
-
-BN_EPS, BN_MOMENTUM = 1e-3, 0.03  # YOLOv5's; every BatchNorm2d of a model gets them
+__all__ = [
+    "C3",
+    "C3TR",
+    "EMA",
+    "SPP",
+    "SPPF",
+    "Bottleneck",
+    "BottleneckCSP",
+    "C3Ghost",
+    "C3SPP",
+    "C3x",
+    "Concat",
+    "Contract",
+    "Conv",
+    "CrossConv",
+    "DWConv",
+    "DWConvTranspose2d",
+    "Expand",
+    "Focus",
+    "GhostBottleneck",
+    "GhostConv",
+]
 
 register(same)(EMA)
 register(plain, "nn.Upsample", "Upsample")(nn.Upsample)
@@ -24,50 +53,6 @@ register(plain, "nn.Identity", "Identity")(nn.Identity)
 register(normalised, "nn.BatchNorm2d", "BatchNorm2d")(nn.BatchNorm2d)
 register(scaled, "nn.Conv2d", "Conv2d")(nn.Conv2d)
 register(scaled, "nn.ConvTranspose2d", "ConvTranspose2d")(nn.ConvTranspose2d)
-
-
-def same_padding(kernel: int | Sequence[int], dilation: int = 1) -> int | list[int]:
-    """The padding that keeps H and W at stride 1, for odd kernels."""
-    if isinstance(kernel, int):
-        return dilation * (kernel - 1) // 2 if dilation > 1 else kernel // 2
-    return [same_padding(side, dilation) for side in kernel]
-
-
-@register(scaled)
-class Conv(nn.Module):
-    """Convolution, batch norm, activation. act: True = SiLU, False = none, or a module."""
-
-    def __init__(self, c1, c2, k=1, s=1, p=None, g=1, d=1, act=True):
-        super().__init__()
-        padding = same_padding(k, d) if p is None else p
-        self.conv = nn.Conv2d(c1, c2, k, s, padding, groups=g, dilation=d, bias=False)
-        self.bn = nn.BatchNorm2d(c2, BN_EPS, BN_MOMENTUM)
-        self.act = nn.SiLU(inplace=True) if act is True else act if isinstance(act, nn.Module) else nn.Identity()
-
-    def forward(self, x):
-        return self.act(self.bn(self.conv(x)))
-
-    def fuse(self) -> None:
-        """Fold the batch norm into the convolution, for inference."""
-        if isinstance(self.bn, nn.BatchNorm2d):
-            self.conv = nn.utils.fuse_conv_bn_eval(self.conv.eval(), self.bn.eval())
-            self.bn = nn.Identity()
-
-
-@register(scaled)
-class DWConv(Conv):
-    """Depth-wise Conv: as many groups as both channel counts allow."""
-
-    def __init__(self, c1, c2, k=1, s=1, d=1, act=True):
-        super().__init__(c1, c2, k, s, g=math.gcd(c1, c2), d=d, act=act)
-
-
-@register(scaled)
-class DWConvTranspose2d(nn.ConvTranspose2d):
-    """Depth-wise transposed convolution."""
-
-    def __init__(self, c1, c2, k=1, s=1, p1=0, p2=0):
-        super().__init__(c1, c2, k, s, p1, p2, groups=math.gcd(c1, c2))
 
 
 @register(scaled)
@@ -160,22 +145,6 @@ class BottleneckCSP(nn.Module):
 
 
 @register(scaled)
-class CrossConv(nn.Module):
-    """A k x k convolution as 1 x k, then k x 1."""
-
-    def __init__(self, c1, c2, k=3, s=1, g=1, e=1.0, shortcut=False):
-        super().__init__()
-        hidden = int(c2 * e)
-        self.cv1 = Conv(c1, hidden, (1, k), (1, s))
-        self.cv2 = Conv(hidden, c2, (k, 1), (s, 1), g=g)
-        self.add = shortcut and c1 == c2
-
-    def forward(self, x):
-        y = self.cv2(self.cv1(x))
-        return x + y if self.add else y
-
-
-@register(scaled)
 class SPP(nn.Module):
     """Spatial pyramid pooling (arXiv 1406.4729): max pools of several sizes side by side."""
 
@@ -210,34 +179,6 @@ class SPPF(nn.Module):
 
 
 @register(scaled)
-class Focus(nn.Module):
-    """Every second pixel into its own four channels, then a Conv."""
-
-    def __init__(self, c1, c2, k=1, s=1, p=None, g=1, act=True):
-        super().__init__()
-        self.conv = Conv(c1 * 4, c2, k, s, p, g, act=act)
-
-    def forward(self, x):
-        even, odd = x[..., ::2, :], x[..., 1::2, :]
-        return self.conv(torch.cat((even[..., ::2], odd[..., ::2], even[..., 1::2], odd[..., 1::2]), 1))
-
-
-@register(scaled)
-class GhostConv(nn.Module):
-    """Half of the channels by a convolution, the other half from those by a cheap one (arXiv 1911.11907)."""
-
-    def __init__(self, c1, c2, k=1, s=1, g=1, act=True):
-        super().__init__()
-        hidden = c2 // 2
-        self.cv1 = Conv(c1, hidden, k, s, None, g, act=act)
-        self.cv2 = Conv(hidden, hidden, 5, 1, None, hidden, act=act)
-
-    def forward(self, x):
-        y = self.cv1(x)
-        return torch.cat((y, self.cv2(y)), 1)
-
-
-@register(scaled)
 class GhostBottleneck(nn.Module):
     """Bottleneck of ghost convolutions; at stride 2 with a depth-wise convolution on both ways."""
 
@@ -254,68 +195,6 @@ class GhostBottleneck(nn.Module):
 
     def forward(self, x):
         return self.conv(x) + self.shortcut(x)
-
-
-class TransformerLayer(nn.Module):
-    """Self-attention and two linear maps on (H*W, B, c), no norms (arXiv 2010.11929, simplified)."""
-
-    def __init__(self, c, num_heads):
-        super().__init__()
-        self.q = nn.Linear(c, c, bias=False)
-        self.k = nn.Linear(c, c, bias=False)
-        self.v = nn.Linear(c, c, bias=False)
-        self.ma = nn.MultiheadAttention(embed_dim=c, num_heads=num_heads)
-        self.fc1 = nn.Linear(c, c, bias=False)
-        self.fc2 = nn.Linear(c, c, bias=False)
-
-    def forward(self, x):
-        x = self.ma(self.q(x), self.k(x), self.v(x), need_weights=False)[0] + x
-        return self.fc2(self.fc1(x)) + x
-
-
-class TransformerBlock(nn.Module):
-    """Transformer layers over the pixels of a map, with a learned position map from a linear layer."""
-
-    def __init__(self, c1, c2, num_heads, num_layers):
-        super().__init__()
-        self.conv = Conv(c1, c2) if c1 != c2 else None
-        self.linear = nn.Linear(c2, c2)
-        self.tr = nn.Sequential(*(TransformerLayer(c2, num_heads) for _ in range(num_layers)))
-
-    def forward(self, x):
-        x = x if self.conv is None else self.conv(x)
-        pixels = x.flatten(2).permute(2, 0, 1)
-        return self.tr(pixels + self.linear(pixels)).permute(1, 2, 0).reshape(x.shape)
-
-
-@register(contracted)
-class Contract(nn.Module):
-    """(B, C, H, W) -> (B, C * gain^2, H / gain, W / gain)."""
-
-    def __init__(self, gain=2):
-        super().__init__()
-        self.gain = gain
-
-    def forward(self, x):
-        b, c, h, w = x.shape
-        g = self.gain
-        x = x.reshape(b, c, h // g, g, w // g, g).permute(0, 3, 5, 1, 2, 4)
-        return x.reshape(b, c * g * g, h // g, w // g)
-
-
-@register(expanded)
-class Expand(nn.Module):
-    """(B, C, H, W) -> (B, C / gain^2, H * gain, W * gain)."""
-
-    def __init__(self, gain=2):
-        super().__init__()
-        self.gain = gain
-
-    def forward(self, x):
-        b, c, h, w = x.shape
-        g = self.gain
-        x = x.reshape(b, g, g, c // g**2, h, w).permute(0, 3, 4, 1, 5, 2)
-        return x.reshape(b, c // g**2, h * g, w * g)
 
 
 @register(joined)

@@ -35,7 +35,7 @@ class Detect(nn.Module):
         for convolution, x in zip(self.m, maps):
             y = convolution(x)
             b, _, h, w = y.shape
-            raw.append(y.view(b, self.na, self.no, h, w).permute(0, 1, 3, 4, 2).contiguous())
+            raw.append(y.view(b, self.na, self.no, h, w).permute(0, 1, 3, 4, 2))
         return raw
 
     def decode(self, raw: Sequence[torch.Tensor], levels: Sequence[int] | None = None) -> torch.Tensor:
@@ -84,7 +84,7 @@ def _decode_level(raw: torch.Tensor, anchors: torch.Tensor, stride: int) -> torc
 
 
 def _check_anchors(rows: Sequence[Sequence[float]], levels: int) -> None:
-    if not isinstance(rows, Sequence) or not all(isinstance(row, Sequence) for row in rows):
+    if not isinstance(rows, list | tuple) or not all(isinstance(row, list | tuple) for row in rows):
         raise UserError(f"anchors are {rows!r}; a number, or a list of w, h pairs for each level is expected")
     if len(rows) != levels:
         raise UserError(f"anchors have {len(rows)} rows, but Detect reads {levels} layers; give one row per level")

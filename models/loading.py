@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from models.config import read_config
-from models.yolo import DetectionModel
+from models.model import DetectionModel
 from utils.checkpoint import Weights, read_weights
 from utils.errors import ROOT, UserError
 

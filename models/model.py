@@ -7,6 +7,7 @@ from torch import nn
 
 from models import common, summary
 from models.config import Config, Layer, read_activation
+from models.conv import BN_EPS, BN_MOMENTUM
 from models.head import Detect
 from models.registry import Scale, find_block
 from models.tta import predict_augmented
@@ -31,7 +32,7 @@ class DetectionModel(nn.Module):
         self.names = dict(names) if names else {i: str(i) for i in range(self.nc)}
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
-                module.eps, module.momentum = common.BN_EPS, common.BN_MOMENTUM
+                module.eps, module.momentum = BN_EPS, BN_MOMENTUM
         if "activation" in self.yaml:
             _set_activation(self, read_activation(config.name, self.yaml["activation"]))
         try:
