@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from models.config import read_config
+from models.loading import load_model
 from models.model import DetectionModel
 
-__all__ = ["DetectionModel", "build_model"]
+__all__ = ["DetectionModel", "build_model", "load_model"]
 
 
 def build_model(

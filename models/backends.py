@@ -188,11 +188,11 @@ def _onnx_providers(runtime: Any, device: torch.device) -> list[str]:
 def _classes(path: Path, names: Any, output: Sequence[Any]) -> tuple[int, dict[int, str]]:
     """Number and names of the classes, from the file's metadata and its output's shape, as far as either is there."""
     columns = output[2] if len(output) == 3 and isinstance(output[2], int) else None
-    if names is None and columns is None:
+    if names is None and columns is None and len(output) in (0, 3):
         raise UserError(f"{path}: says nothing of its classes; export it with export.py")
     table = _names(path, names)
     nc = len(table) if columns is None else columns - 5
-    if nc < 1 or (table and sorted(table) != list(range(nc))):
+    if len(output) not in (0, 3) or nc < 1 or (table and sorted(table) != list(range(nc))):
         raise UserError(
             f"{path}: its {len(table)} class names do not fit its output {list(output)}; a YOLOv5 detection model "
             "gives (batch, anchors, 5 + classes)"

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from models import common, summary
+from models.common import Concat, Conv
 from models.config import Config, Layer, read_activation
 from models.conv import BN_EPS, BN_MOMENTUM
 from models.head import Detect
 from models.registry import Scale, find_block
+from models.summary import measure_strides
 from models.tta import predict_augmented
 from utils.errors import UserError
 
@@ -36,7 +37,7 @@ class DetectionModel(nn.Module):
         if "activation" in self.yaml:
             _set_activation(self, read_activation(config.name, self.yaml["activation"]))
         try:
-            self.head.set_strides(summary.measure_strides(self, ch))
+            self.head.set_strides(measure_strides(self, ch))
         except UserError as error:
             raise UserError(f"{config.name}: {error}") from None
 
@@ -86,7 +87,7 @@ class DetectionModel(nn.Module):
     def fuse(self) -> "DetectionModel":
         """Fold every batch norm into its convolution, for inference; returns self."""
         for module in self.modules():
-            if isinstance(module, common.Conv):
+            if isinstance(module, Conv):
                 module.fuse()
         return self
 
@@ -115,12 +116,12 @@ def _build_layer(config: Config, layer: Layer, inputs: list[int], scale: Scale) 
         raise config.fail(layer, str(error)) from None
     module = copies[0] if len(copies) == 1 else nn.Sequential(*copies)
     module.index, module.source, module.word, module.arguments = layer.index, layer.source, layer.word, plan.args
-    module.takes_many = len(layer.source) > 1 or isinstance(module, common.Concat | Detect)
+    module.takes_many = len(layer.source) > 1 or isinstance(module, Concat | Detect)
     return module, plan.channels
 
 
 def _set_activation(model: nn.Module, activation: nn.Module) -> None:
     """Replace what `activation:` in the YAML replaces: the default activation of every Conv."""
     for module in model.modules():
-        if isinstance(module, common.Conv) and isinstance(module.act, nn.SiLU):
+        if isinstance(module, Conv) and isinstance(module.act, nn.SiLU):
             module.act = activation

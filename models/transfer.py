@@ -1,8 +1,9 @@
 """Weights from one layer list into another: layers that only one of the two has are passed over.
 
 State-dict names carry absolute layer numbers (`model.9.cv1.conv.weight`), so one inserted layer shifts all that follow.
-Here the two lists are aligned first (longest common subsequence of the modules' words, weighted by how many tensors
-agree in name and shape), then tensors move by that alignment.
+Here the two lists are aligned first (the longest common subsequence of the modules' words; of several, the one in which
+most tensors agree in name and shape), then tensors move by that alignment. Shapes come second: a smaller model has
+the shapes of a larger one in earlier layers, where its weights would mean something else.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from utils.errors import UserError
 
+PAIR = 10**6  # more than any model has tensors
 Shapes = dict[str, torch.Size]  # a layer's tensors, named without `model.INDEX.`
 
 
@@ -44,6 +46,7 @@ def transfer(
 ) -> TransferReport:
     """Load into `model` (with its `.yaml`) every tensor of `state_dict` whose layer and shape it has, in place.
 
+    A convolution's or norm's tensors come together or not at all: a bias means nothing beside other weights.
     anchors: also take the head's anchors. Left out by default: a model YAML that is given brings its own.
     Raises UserError, the model unchanged, where less than half of the model's tensors would be loaded, unless
     `allow_partial`.
@@ -52,9 +55,8 @@ def transfer(
     target = _wanted(model.state_dict(), anchors)
     new_index = dict(align(layer_words(source_yaml), _by_layer(source), layer_words(model.yaml), _by_layer(target)))
     moved = {_renamed(name, new_index): name for name in source}
-    loaded = {
-        name: source[moved[name]] for name in target if name in moved and _fits(source[moved[name]], target[name])
-    }
+    unfit = {_owner(name) for name in target if name not in moved or source[moved[name]].shape != target[name].shape}
+    loaded = {name: source[moved[name]] for name in target if _owner(name) not in unfit}
     used = {moved[name] for name in loaded}
     report = TransferReport(
         tuple(loaded), tuple(name for name in target if name not in loaded), tuple(n for n in source if n not in used)
@@ -78,8 +80,8 @@ def align(
 ) -> list[tuple[int, int]]:
     """Pairs (source layer, target layer), rising in both, of the best alignment.
 
-    Only layers of one word pair up. A pair counts more the more of its tensors agree in name and shape, so that of
-    several layers of one word the like ones find each other; each pair counts at least 1.
+    Only layers of one word pair up, as many as can. Between equally many, the pairs with more tensors of like name and
+    shape win, so that of several layers of one word the like ones find each other.
     """
     rows, columns = len(source_words), len(target_words)
     gains = [
@@ -107,7 +109,7 @@ def align(
 
 
 def _gain(source: Shapes, target: Shapes) -> int:
-    return 1 + 2 * sum(target.get(name) == shape for name, shape in source.items())
+    return PAIR + sum(target.get(name) == shape for name, shape in source.items())
 
 
 def _wanted(state_dict: Mapping[str, Tensor], anchors: bool) -> dict[str, Tensor]:
@@ -136,8 +138,9 @@ def _split(name: str) -> tuple[int, str]:
     return int(parts[1]), parts[2]
 
 
-def _fits(value: Tensor, place: Tensor) -> bool:
-    return value.shape == place.shape
+def _owner(name: str) -> str:
+    """The module that a tensor belongs to: 'model.0.bn' of 'model.0.bn.weight'."""
+    return name.rpartition(".")[0]
 
 
 def _layers(names: tuple[str, ...]) -> str:
