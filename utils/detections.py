@@ -39,4 +39,4 @@ class Detections:
         if not len(self):
             return "(no detections)"
         counts = zip(*np.unique(self.class_id, return_counts=True))
-        return ", ".join(f"{n} {self.names[int(c)]}{'s' * (n > 1)}" for c, n in counts)
+        return ", ".join(f"{n} {self.names[int(c)]}{'s' if n > 1 else ''}" for c, n in counts)

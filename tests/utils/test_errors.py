@@ -1,0 +1,60 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from utils.errors import ROOT, UserError, describe_os_error, run_command
+
+
+def exit_of(main):
+    with pytest.raises(SystemExit) as caught:
+        run_command(main)
+    return caught.value.code
+
+
+def raising(error):
+    def main():
+        raise error
+
+    return main
+
+
+def test_a_main_that_returns_is_fine():
+    assert run_command(lambda: None) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (UserError("a.yaml: is empty; write something"), 1, "error: a.yaml: is empty; write something\n"),
+        (FileNotFoundError(2, "No such file or directory", "a.pt"), 1, "error: a.pt: no such file or directory\n"),
+        (KeyboardInterrupt(), 130, "\ninterrupted\n"),
+    ],
+)
+def test_mistakes_become_one_sentence(error, code, words, capsys):
+    assert exit_of(raising(error)) == code
+    assert capsys.readouterr().err == words
+
+
+def test_our_own_mistakes_keep_their_traceback():
+    for error in (ValueError("bug"), OSError("without a number")):
+        with pytest.raises(type(error)):
+            run_command(raising(error))
+
+
+def test_disk_errors_in_words():
+    assert describe_os_error(OSError(28, "No space left on device")) == "no space left on device"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_sigterm_unwinds_the_stack():
+    code = (
+        "import os, signal\nfrom utils.errors import run_command\n"
+        "def main():\n"
+        "    try:\n        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    finally:\n        print('released', flush=True)\n"
+        "run_command(main)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (143, "released\n")

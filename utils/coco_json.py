@@ -1,0 +1,150 @@
+"""Predictions and labels in COCO's JSON format, and COCO's own scorer over them."""
+
+import contextlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from utils.boxes import box_area
+from utils.errors import UserError, describe_os_error
+from utils.files import write_text
+
+ImageId = int | str
+
+# The order of COCOeval.stats. AP is over IoU .5:.05:.95 and at most 100 detections a picture unless its name says
+# otherwise; small < 32 x 32 <= medium < 96 x 96 <= large pixels of area.
+NUMBERS = (
+    "AP",
+    "AP50",
+    "AP75",
+    "AP_small",
+    "AP_medium",
+    "AP_large",
+    "AR_1",
+    "AR_10",
+    "AR_100",
+    "AR_small",
+    "AR_medium",
+    "AR_large",
+)
+
+
+def image_ids(paths: Sequence[Path]) -> list[ImageId]:
+    """An id per picture: the file stem as a number where every stem is one (COCO's way), else the stem, else (where
+    stems repeat) the whole path."""
+    stems = [path.stem for path in paths]
+    if all(stem.isascii() and stem.isdigit() for stem in stems) and len({int(stem) for stem in stems}) == len(stems):
+        return [int(stem) for stem in stems]
+    return list(stems) if len(set(stems)) == len(stems) else [path.as_posix() for path in paths]
+
+
+def prediction_entries(image_id: ImageId, rows: np.ndarray, categories: Sequence[int]) -> list[dict]:
+    """One picture's (n, 6) rows x1, y1, x2, y2, confidence, class in original pixels as COCO results: bbox is left,
+    top, width, height; `categories[class]` the category id. Rounded as in stock: 3 decimals, scores 5."""
+    rows = np.asarray(rows, dtype=np.float64)
+    boxes = np.concatenate((rows[:, :2], rows[:, 2:4] - rows[:, :2]), 1).round(3).tolist()
+    return [
+        {"image_id": image_id, "category_id": categories[int(kind)], "bbox": box, "score": score}
+        for box, score, kind in zip(boxes, rows[:, 4].round(5).tolist(), rows[:, 5])
+    ]
+
+
+def make_annotations(
+    ids: Sequence[ImageId],
+    paths: Sequence[Path],
+    shapes: Sequence[tuple[int, int]],
+    labels: Sequence[np.ndarray],
+    names: Mapping[int, str],
+) -> dict:
+    """A COCO annotation file's content made from labels: per picture its id, file, (height, width) and (n, 5) rows
+    class, x1, y1, x2, y2 in original pixels. Category ids are the class numbers."""
+    images = [
+        {"id": image_id, "file_name": path.name, "height": int(height), "width": int(width)}
+        for image_id, path, (height, width) in zip(ids, paths, shapes)
+    ]
+    annotations: list[dict] = []
+    for image_id, rows in zip(ids, labels):
+        rows = np.asarray(rows, dtype=np.float64)
+        boxes = np.concatenate((rows[:, 1:3], rows[:, 3:5] - rows[:, 1:3]), 1).tolist()
+        for kind, box, area in zip(rows[:, 0].astype(int).tolist(), boxes, box_area(rows[:, 1:5]).tolist()):
+            entry = {"image_id": image_id, "category_id": kind, "bbox": box, "area": area, "iscrowd": 0}
+            annotations.append({"id": len(annotations) + 1, **entry})
+    categories = [{"id": number, "name": name} for number, name in names.items()]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def read_annotations(path: Path) -> dict:
+    """A COCO annotation file's content. Fields that the scorer needs and some writers leave out are filled in
+    (iscrowd 0, area of the box), and the annotations numbered from 1: the scorer takes id 0 for "no match"."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {describe_os_error(error)}; it is named by the data YAML's annotations") from None
+    except ValueError as error:
+        raise UserError(f"{path}: is not valid JSON ({error}); fetch it again") from None
+    missing = [key for key in ("images", "annotations", "categories") if key not in content]
+    if missing:
+        raise UserError(f"{path}: has no {missing[0]!r}; a COCO annotation file is expected")
+    annotations = [
+        {"iscrowd": 0, "area": entry["bbox"][2] * entry["bbox"][3], **entry, "id": number}
+        for number, entry in enumerate(content["annotations"], 1)
+        if "bbox" in entry
+    ]
+    return {**content, "annotations": annotations}
+
+
+def category_ids(content: dict, names: Mapping[int, str], path: Path) -> list[int]:
+    """The category id of each of our classes: by name where all names are known, else by the order of the ids (so
+    class 79 of COCO becomes 90)."""
+    by_name = {category["name"]: category["id"] for category in content["categories"]}
+    if all(name in by_name for name in names.values()):
+        return [by_name[names[number]] for number in sorted(names)]
+    if len(by_name) != len(names):
+        raise UserError(
+            f"{path}: has {len(by_name)} categories, but the data YAML names {len(names)} classes; name them alike"
+        )
+    return sorted(by_name.values())
+
+
+def ids_by_file(content: dict, paths: Sequence[Path]) -> list[ImageId | None]:
+    """The id that an annotation file gives each picture, found by file name, else by the number in it; None = it
+    does not list the picture."""
+    known = {Path(image["file_name"]).name: image["id"] for image in content["images"] if "file_name" in image}
+    numbers = {image["id"] for image in content["images"]}
+    by_stem = (int(path.stem) if path.stem.isascii() and path.stem.isdigit() else None for path in paths)
+    return [known.get(path.name, stem if stem in numbers else None) for path, stem in zip(paths, by_stem)]
+
+
+def score(annotations: dict, predictions: list[dict], ids: Sequence[ImageId]) -> dict[str, float]:
+    """COCO's twelve numbers by pycocotools, by name (see NUMBERS), over the pictures `ids`; -1 = nothing to score.
+    Its prints are swallowed."""
+    results: list[dict[str, Any]] = [
+        {**entry, "id": number, "area": entry["bbox"][2] * entry["bbox"][3], "iscrowd": 0}
+        for number, entry in enumerate(predictions, 1)
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        found = {"images": annotations["images"], "annotations": results, "categories": annotations["categories"]}
+        evaluation = COCOeval(_index(annotations), _index(found), "bbox")
+        evaluation.params.imgIds = sorted(set(ids))
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return dict(zip(NUMBERS, map(float, evaluation.stats)))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write compact JSON, whole or not at all."""
+    write_text(path, json.dumps(content, allow_nan=False))
+
+
+def _index(content: dict) -> COCO:
+    coco = COCO()
+    coco.dataset = content
+    coco.createIndex()
+    return coco
