@@ -160,6 +160,8 @@ def _assemble(
     stride = max(model.max_stride, MIN_STRIDE)
     size = check_image_size(options.imgsz, stride)[0]
     frozen = freeze_layers(model, frozen_prefixes(options.freeze, stock_numbers(model.yaml)))
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise UserError(f"--freeze {' '.join(map(str, options.freeze))}: leaves no layer to train; freeze fewer")
     if options.batch_size == -1:
         options = replace(options, batch_size=choose_batch_size(model, size, autocast_dtype(model.device)))
     train_loader, val_loader = _build_loaders(options, hyp, spec, size, stride)
