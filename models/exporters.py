@@ -4,6 +4,7 @@ Each writes a graph that maps `images` (B, 3, H, W) in 0..1 to what `predict` gi
 (stride, names) under the names that stock YOLOv5 uses.
 """
 
+import io
 import json
 import warnings
 from collections.abc import Callable, Iterator
@@ -49,9 +50,9 @@ def export_onnx(model: DetectionModel, images: Tensor, path: Path, options: Form
                 output_names=["output0"],
                 dynamic_axes=DYNAMIC_AXES if options.dynamic else None,
             )
-    except (ValueError, RuntimeError, UserWarning) as error:
+    except (ValueError, UserWarning, torch.onnx.errors.OnnxExporterError) as error:
         reason = str(error).splitlines()[0].split(". ")[0]
-        raise UserError(f"--opset {options.opset}: PyTorch cannot write it ({reason}); use 17") from None
+        raise UserError(f"--opset {options.opset}: PyTorch cannot write it ({reason}); try another") from None
     graph = onnx.load(str(path))
     if options.simplify:
         graph = require("onnxslim", "--simplify").slim(graph)
@@ -73,7 +74,9 @@ def export_torchscript(model: DetectionModel, images: Tensor, path: Path, option
     }
     with _quiet_tracing(), torch.no_grad():
         traced = torch.jit.trace(_Decoded(model), images, check_trace=False)  # export.py checks it on real pixels
-        traced.save(str(path), _extra_files={"config.txt": json.dumps(config, ensure_ascii=False)})
+        buffer = io.BytesIO()  # PyTorch's own writer aborts the process where the disk is full
+        torch.jit.save(traced, buffer, _extra_files={"config.txt": json.dumps(config, ensure_ascii=False)})
+    path.write_bytes(buffer.getbuffer())
 
 
 Exporter = Callable[[DetectionModel, Tensor, Path, Format], None]

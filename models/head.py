@@ -9,6 +9,8 @@ from torch import nn
 from models.registry import head, register
 from utils.errors import UserError
 
+MAX_ANCHORS = 100  # per level
+
 
 @register(head)
 class Detect(nn.Module):
@@ -21,8 +23,7 @@ class Detect(nn.Module):
 
     def __init__(self, nc: int, anchors: Sequence[Sequence[float]] | int, channels: Sequence[int]):
         super().__init__()
-        rows = [list(range(anchors * 2))] * len(channels) if isinstance(anchors, int) else anchors
-        _check_anchors(rows, len(channels))
+        rows = _anchor_rows(anchors, len(channels))
         self.nc, self.no = nc, nc + 5
         self.nl, self.na = len(channels), len(rows[0]) // 2
         self.strides: tuple[int, ...] = ()
@@ -83,10 +84,20 @@ def _decode_level(raw: torch.Tensor, anchors: torch.Tensor, stride: int) -> torc
     return torch.cat((x.unsqueeze(-1), y.unsqueeze(-1), size, s[..., 4:]), -1).view(b, na * h * w, no)
 
 
-def _check_anchors(rows: Sequence[Sequence[float]], levels: int) -> None:
+def _anchor_rows(anchors: Sequence[Sequence[float]] | int, levels: int) -> Sequence[Sequence[float]]:
+    """The argument, checked, as a row of numbers per level."""
+    if type(anchors) is int and 1 <= anchors <= MAX_ANCHORS:
+        return [list(range(anchors * 2))] * levels
+    rows = anchors
     if not isinstance(rows, list | tuple) or not all(isinstance(row, list | tuple) for row in rows):
-        raise UserError(f"anchors are {rows!r}; a number, or a list of w, h pairs for each level is expected")
+        raise UserError(
+            f"anchors are {rows!r}; a number from 1 to {MAX_ANCHORS}, or a list of w, h pairs for each level is expected"
+        )
     if len(rows) != levels:
         raise UserError(f"anchors have {len(rows)} rows, but Detect reads {levels} layers; give one row per level")
     if len({len(row) for row in rows}) != 1 or len(rows[0]) % 2 or not rows[0]:
         raise UserError("anchors need the same number of w, h pairs in each row")
+    wrong = [value for row in rows for value in row if not isinstance(value, int | float) or not 0 < value < math.inf]
+    if wrong:
+        raise UserError(f"anchors hold {wrong[0]!r}; widths and heights in pixels above 0 are expected")
+    return rows
