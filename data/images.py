@@ -10,7 +10,7 @@ from utils.errors import UserError
 
 IMAGE_SUFFIXES = (".bmp", ".dng", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp", ".pfm")
 REDUCED_MODES = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
-JPEG_START = b"\xff\xd8"
+JPEG_START, PFM_STARTS = b"\xff\xd8", (b"PF", b"Pf")
 
 
 class UnreadableImage(ValueError):
@@ -39,14 +39,17 @@ def read_bytes(path: str | Path) -> np.ndarray:
 
 def decode_image(content: np.ndarray, reduce: int = 1) -> np.ndarray:
     """As `read_image`, from the file's bytes; raises `UnreadableImage`."""
-    direct = reduce > 1 and content[:2].tobytes() == JPEG_START
+    start = content[:2].tobytes()
+    direct = reduce > 1 and start == JPEG_START
+    mode = REDUCED_MODES[reduce] if direct else cv2.IMREAD_COLOR
     try:
-        image = cv2.imdecode(content, REDUCED_MODES[reduce] if direct else cv2.IMREAD_COLOR)
+        image = cv2.imdecode(content, mode | cv2.IMREAD_ANYDEPTH if start in PFM_STARTS else mode)
     except cv2.error:
         image = None
     if image is None or image.size == 0:
         raise UnreadableImage("is not an image that can be decoded")
-    image = _to_bytes(image)
+    if image.dtype != np.uint8:  # floating point: 0 to 1 is black to white
+        image = (np.nan_to_num(image).clip(0, 1) * 255).round().astype(np.uint8)
     return image if direct else reduce_image(image, reduce)
 
 
@@ -71,11 +74,3 @@ def resized_shape(shape: Sequence[int], size: int) -> tuple[int, int]:
     """(height, width) with the longer side brought to `size`, the other rounded up: no side falls below 1."""
     longer = int(max(shape))
     return -(-int(shape[0]) * size // longer), -(-int(shape[1]) * size // longer)
-
-
-def _to_bytes(image: np.ndarray) -> np.ndarray:
-    if image.dtype == np.uint16:
-        image = (image >> 8).astype(np.uint8)
-    elif image.dtype != np.uint8:  # floating formats: 0..1 is black to white
-        image = (np.nan_to_num(image).clip(0, 1) * 255).round().astype(np.uint8)
-    return image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)

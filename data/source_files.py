@@ -111,7 +111,7 @@ def _listed(path: Path) -> list[Path]:
         files += found or []
         missing += [] if found else [f"line {number} ({line.strip()})"]
     if missing and not files:
-        raise UserError(f"{path}, {missing[0]}: no such file, and no other line names one; check the list's paths")
+        raise UserError(f"{path}, {missing[0]}: names no file, nor does another line; check the list's paths")
     if missing:
         more = ", ..." if len(missing) > SHOWN else ""
         LOG.warning("%s: %d entries name no file: %s%s", path, len(missing), ", ".join(missing[:SHOWN]), more)
@@ -124,7 +124,11 @@ def _sorted_by_kind(files: list[Path], source: str) -> list[Path]:
     others = len(files) - len(images) - len(videos)
     if not images and not videos:
         known = " ".join(suffix[1:] for suffix in sorted({*IMAGE_SUFFIXES, *VIDEO_SUFFIXES}))
-        found = f"holds no image or video ({others} other files)" if files != [Path(source)] else "is neither of them"
+        found = f"holds no image or video ({others} other files)"
+        if Path(source).is_dir():
+            found = f"holds no image or video ({others} other files; folders inside it are not searched)"
+        elif files == [Path(source)]:
+            found = "is neither an image nor a video"
         raise UserError(f"{source}: {found}; images and videos are known by their suffix: {known}")
     if others:
         LOG.info("%s: %d of %d files are neither images nor videos and were left out", source, others, len(files))

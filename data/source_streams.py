@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import cv2
@@ -13,6 +14,7 @@ from utils.frames import Frame, without_credentials
 
 LONGEST_PAUSE = 8.0
 LOSSLESS_WAIT = 0.5
+QUIET = threading.Lock()  # the level of OpenCV's messages is one for the whole process
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,18 @@ class StreamSettings:
 
 
 DEFAULTS = StreamSettings()
+
+
+@contextmanager
+def _quiet_opencv() -> Iterator[None]:
+    """Without the page that OpenCV writes about each way in which it found no camera."""
+    with QUIET:
+        level = cv2.utils.logging.getLogLevel()
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        try:
+            yield
+        finally:
+            cv2.utils.logging.setLogLevel(level)
 
 
 class StreamReader:
@@ -104,7 +118,10 @@ class StreamReader:
                 return
             failures = 1 if frames else failures + 1
             if failures > self._retries():
-                self.error = f"{self.name}: {reason} ({failures} attempts in a row); check the address and the sender"
+                remedy = f"({failures} attempts in a row); check the address and the sender"
+                if isinstance(self.address, int):
+                    remedy = "by this number; plug one in or give another number"
+                self.error = f"{self.name}: {reason} {remedy}"
                 return
             pause = min(self.settings.pause * 2 ** (failures - 1), LONGEST_PAUSE)
             LOG.warning("%s: %s; attempt %d of %d in %g s", self.name, reason, failures, self._retries(), pause)
@@ -136,7 +153,8 @@ class StreamReader:
 
     def _open(self) -> cv2.VideoCapture:
         if isinstance(self.address, int):
-            return cv2.VideoCapture(self.address)
+            with _quiet_opencv():
+                return cv2.VideoCapture(self.address)
         limit = int(self.settings.timeout * 1000)
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit]
         return cv2.VideoCapture(capture_name(self.address), cv2.CAP_FFMPEG, limits)

@@ -1,0 +1,198 @@
+"""Find the images of a split, read and verify their labels, and say in one line what was wrong with them."""
+
+import os
+import zlib
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data.images import IMAGE_SUFFIXES
+from data.label_cache import Entry, examine, load_cache, save_cache, signature_of
+from data.spec import DatasetSpec
+from utils.errors import LOG, UserError
+from utils.files import write_text
+from utils.progress import progress
+
+THREADS = 8
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """The usable images of a split: labels[i] (n, 5) float32 class, cx, cy, w, h in 0..1; shapes (N, 2) height, width
+    in original pixels."""
+
+    images: list[Path]
+    labels: list[np.ndarray]
+    shapes: np.ndarray
+
+
+def label_path(image: Path) -> Path:
+    """The label file of an image: the last folder named images becomes labels, the suffix .txt."""
+    parts = list(image.parts)
+    for i in range(len(parts) - 2, -1, -1):
+        if parts[i] == "images":
+            parts[i] = "labels"
+            break
+    return Path(*parts).with_suffix(".txt")
+
+
+def list_images(spec: DatasetSpec, split: str) -> list[Path]:
+    """All image files that a split names, in a fixed order, each once; raises `UserError` where a path is missing."""
+    found: dict[Path, None] = {}
+    for entry in spec.split(split):
+        if entry.is_dir():
+            images: Iterable[Path] = _images_in(entry)
+        elif entry.is_file() and entry.suffix == ".txt":
+            images = _images_listed(entry, spec.root)
+        else:
+            raise UserError(f"{spec.yaml_file}: '{split}:' names {entry}, not a folder nor a .txt list; correct it")
+        found.update(dict.fromkeys(images))
+    return list(found)
+
+
+def read_labels(spec: DatasetSpec, split: str, single_cls: bool = False) -> LabelledImages:
+    """Read a split's labels, through the cache beside them. Bad rows and images are left out, counted and listed;
+    no usable image at all, or a class that the data set does not have, is a `UserError`.
+
+    single_cls: every class becomes 0 (and none is too high).
+    """
+    images = list_images(spec, split)
+    places = ", ".join(map(str, spec.split(split)))
+    if not images:
+        raise UserError(f"{spec.yaml_file}: '{split}:' holds no image; looked for {_suffixes()} in {places}")
+    cache = _cache_file(images, spec.split(split))
+    entries, changed = _scan(images, cache, split)
+    report = cache.with_suffix(".problems.txt")
+    _summarise(split, entries, _save(cache, report, entries, changed))
+    usable = {path: entry for path, entry in entries.items() if entry.usable}
+    if not usable:
+        first, entry = next(iter(entries.items()))
+        reason = f"{first}: {entry.problems[0][2]}"
+        raise UserError(f"{spec.yaml_file}: none of the {len(images)} images in {places} can be used ({reason})")
+    if not single_cls:
+        _check_classes(spec, usable)
+    labels = [_one_class(entry.boxes) if single_cls else entry.boxes for entry in usable.values()]
+    return LabelledImages(list(usable), labels, np.array([entry.shape for entry in usable.values()], np.int64))
+
+
+def _suffixes() -> str:
+    return " ".join("*" + suffix for suffix in IMAGE_SUFFIXES)
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+
+
+def _images_in(folder: Path) -> list[Path]:
+    found = []
+    for place, _, names in os.walk(folder, followlinks=True):
+        found += [Path(place, name) for name in names if _is_image(name)]
+    return sorted(found)
+
+
+def _images_listed(file: Path, root: Path) -> list[Path]:
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise UserError(f"{file}: is not a UTF-8 text file; write one image path per line") from None
+    return [_listed(file, root, line.strip()) for line in lines if line.strip()]
+
+
+def _listed(file: Path, root: Path, entry: str) -> Path:
+    """./NAME lies beside the list; other relative names at the data set's root or else where the program runs."""
+    if entry.startswith("./"):
+        return file.parent / entry[2:]
+    return next((path for path in (root / entry, Path(entry).absolute()) if path.exists()), root / entry)
+
+
+def _cache_file(images: list[Path], entries: tuple[Path, ...]) -> Path:
+    base = entries[0] if entries[0].is_file() else label_path(images[0]).parent
+    if len(entries) == 1:
+        return base.with_suffix(".cache")
+    key = zlib.crc32("\n".join(map(str, entries)).encode())
+    return base.with_name(f"{base.stem}-{key:08x}.cache")
+
+
+def _scan(images: list[Path], cache: Path, split: str) -> tuple[dict[Path, Entry], bool]:
+    """Entries of all images, only the changed ones read anew, and whether there were any."""
+    known = load_cache(cache)
+    labels = [label_path(image) for image in images]
+    with ThreadPoolExecutor(THREADS) as pool:
+        signatures = pool.map(signature_of, images, labels)
+        old = [known.get(path) for path in images]
+        fresh = [entry is not None and entry.signature == sign for entry, sign in zip(old, signatures)]
+        todo = [i for i, keep in enumerate(fresh) if not keep]
+        found = pool.map(examine, [images[i] for i in todo], [labels[i] for i in todo])
+        if todo:
+            found = progress(found, f"{split}: reading labels", total=len(todo), unit="image")
+        for i, entry in zip(todo, found):
+            old[i] = entry
+    entries = dict(zip(images, old))
+    return entries, bool(todo) or len(known) != len(entries)
+
+
+def _save(cache: Path, report: Path, entries: dict[Path, Entry], changed: bool) -> Path | None:
+    """Write cache and problem list where they are not up to date; the list's path, None where there is none."""
+    lines = [
+        f"{label_path(path)}, line {line}: {kind}: {text}\n" if line else f"{path}: {kind}: {text}\n"
+        for path, entry in entries.items()
+        for line, kind, text in entry.problems
+    ]
+    try:
+        if lines and (changed or not report.exists()):
+            write_text(report, "".join(lines))
+        elif not lines:
+            report.unlink(missing_ok=True)
+        if changed:
+            save_cache(cache, entries)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        LOG.warning("%s: cannot be written (%s): labels are read anew in every run", cache.parent, reason)
+    return report if report.exists() and lines else None
+
+
+def _summarise(split: str, entries: dict[Path, Entry], report: Path | None) -> None:
+    usable = [entry for entry in entries.values() if entry.usable]
+    kinds = Counter(kind for entry in entries.values() for _, kind, _ in entry.problems)
+    parts = [f"{len(usable)} images", f"{sum(len(entry.boxes) for entry in usable)} boxes"]
+    parts += [f"{sum(entry.has_label_file and not len(entry.boxes) for entry in usable)} empty"]
+    parts += [f"{sum(not entry.has_label_file for entry in usable)} without a label file"]
+    words = {"skipped": "images skipped", "dropped": "bad rows dropped", "duplicate": "repeated rows dropped"}
+    parts += [f"{kinds[kind]} {text}" for kind, text in {**words, "clipped": "rows clipped"}.items() if kinds[kind]]
+    LOG.info("%s: %s%s", split, ", ".join(parts), f" (listed in {report})" if report else "")
+
+
+def _check_classes(spec: DatasetSpec, entries: dict[Path, Entry]) -> None:
+    for path, entry in entries.items():
+        if len(entry.boxes) and entry.boxes[:, 0].max() >= spec.nc:
+            file, worst = label_path(path), int(entry.boxes[:, 0].max())
+            raise UserError(
+                f"{file}, line {_line_of_class(file, worst)}: class {worst} but {spec.yaml_file} names only {spec.nc} "
+                f"classes (0 to {spec.nc - 1}); correct the label or add the class to 'names:'"
+            )
+
+
+def _line_of_class(file: Path, number: int) -> int:
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        words = [line.split()[:1] for line in lines]
+        return next(i for i, word in enumerate(words, 1) if word and _is_number(word[0], number))
+    except (OSError, StopIteration):  # changed since it was read
+        return 1
+
+
+def _is_number(word: str, number: int) -> bool:
+    try:
+        return float(word) == number
+    except ValueError:
+        return False
+
+
+def _one_class(boxes: np.ndarray) -> np.ndarray:
+    boxes = boxes.copy()
+    boxes[:, 0] = 0
+    return boxes

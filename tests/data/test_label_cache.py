@@ -1,0 +1,51 @@
+import zipfile
+
+import numpy as np
+
+from data.label_cache import Entry, examine, load_cache, save_cache, signature_of
+from tests.conftest import smooth_image, write_image
+
+EMPTY = np.zeros((0, 5), np.float32)
+
+
+def test_nothing_saved_and_nothing_there(tmp_path):
+    assert load_cache(tmp_path / "none.cache") == {}
+    save_cache(tmp_path / "a.cache", {})
+    assert load_cache(tmp_path / "a.cache") == {}
+
+
+def test_round_trip(tmp_path):
+    boxes = np.float32([[1, 0.5, 0.5, 0.25, 0.25], [2, 0.5, 0.5, 0.1, 0.1]])
+    entries = {
+        tmp_path / "ä\nb.jpg": Entry((1, 2, 3, 4), (480, 640), boxes, ((3, "dropped", "has “1” value"),)),
+        tmp_path / "c.jpg": Entry((5, 2**60, -1, -1), (0, 0), EMPTY, ((0, "skipped", "is empty"),)),
+        tmp_path / "d.jpg": Entry((5, 6, 7, 8), (10, 10), EMPTY),
+    }
+    save_cache(tmp_path / "a.cache", entries)
+    found = load_cache(tmp_path / "a.cache")
+    assert list(found) == list(entries)
+    for path, entry in entries.items():
+        assert (found[path].signature, found[path].shape) == (entry.signature, entry.shape)
+        assert found[path].problems == entry.problems
+        np.testing.assert_array_equal(found[path].boxes, entry.boxes)
+    assert [entry.usable for entry in found.values()] == [True, False, True]
+    assert [entry.has_label_file for entry in found.values()] == [True, False, True]
+
+
+def test_the_file_holds_no_pickle(tmp_path):
+    save_cache(tmp_path / "a.cache", {tmp_path / "a.jpg": Entry((1, 2, 3, 4), (1, 1), EMPTY)})
+    with zipfile.ZipFile(tmp_path / "a.cache") as archive:
+        for name in archive.namelist():
+            assert b"'|O'" not in archive.read(name)[:128]
+
+
+def test_examine(tmp_path):
+    image = write_image(tmp_path / "a.jpg", smooth_image(40, 60))
+    label = tmp_path / "a.txt"
+    assert examine(image, label).boxes.shape == (0, 5) and not examine(image, label).has_label_file
+    label.write_text("0 0.5 0.5 0.5 0.5\nx\n")
+    entry = examine(image, label)
+    assert entry.shape == (40, 60) and len(entry.boxes) == 1 and entry.signature == signature_of(image, label)
+    assert [line for line, _, _ in entry.problems] == [2]
+    image.write_bytes(image.read_bytes()[:-10])
+    assert not examine(image, label).usable
