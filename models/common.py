@@ -136,7 +136,7 @@ class BottleneckCSP(nn.Module):
         self.cv3 = nn.Conv2d(hidden, hidden, 1, 1, bias=False)
         self.cv4 = Conv(2 * hidden, c2, 1, 1)
         self.bn = nn.BatchNorm2d(2 * hidden, BN_EPS, BN_MOMENTUM)
-        self.act = nn.SiLU(inplace=True)
+        self.act = nn.SiLU()
         self.m = nn.Sequential(*(Bottleneck(hidden, hidden, shortcut, g, e=1.0) for _ in range(n)))
 
     def forward(self, x):

@@ -27,7 +27,7 @@ class Conv(nn.Module):
         padding = same_padding(k, d) if p is None else p
         self.conv = nn.Conv2d(c1, c2, k, s, padding, groups=g, dilation=d, bias=False)
         self.bn = nn.BatchNorm2d(c2, BN_EPS, BN_MOMENTUM)
-        self.act = nn.SiLU(inplace=True) if act is True else act if isinstance(act, nn.Module) else nn.Identity()
+        self.act = nn.SiLU() if act is True else act if isinstance(act, nn.Module) else nn.Identity()
 
     def forward(self, x):
         return self.act(self.bn(self.conv(x)))
@@ -37,6 +37,8 @@ class Conv(nn.Module):
         if isinstance(self.bn, nn.BatchNorm2d):
             self.conv = nn.utils.fuse_conv_bn_eval(self.conv.eval(), self.bn.eval())
             self.bn = nn.Identity()
+            if isinstance(self.act, nn.SiLU):  # in training this would cost a copy: the gradient needs the input
+                self.act.inplace = True
 
 
 @register(scaled)

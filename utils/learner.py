@@ -18,7 +18,11 @@ Loss = Callable[[Sequence[torch.Tensor], torch.Tensor], tuple[torch.Tensor, torc
 
 
 def autocast_dtype(device: torch.device) -> torch.dtype:
-    """The type that layers compute in: bfloat16 on CUDA GPUs that have it, float16 on others, else float32."""
+    """The type that layers compute in: bfloat16 where the device has units for it (newer CUDA GPUs, CPUs with AMX),
+    float16 on other CUDA GPUs, else float32."""
+    if device.type == "cpu":
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch cannot tell
+        return torch.bfloat16 if capabilities.get("amx_bf16") else torch.float32
     if device.type != "cuda":
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16

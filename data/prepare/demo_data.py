@@ -28,10 +28,10 @@ class DemoSettings:
     """images and val_images: pictures for training and validation; size: their side in pixels; objects: per picture on
     average; seed: the same one gives the same files."""
 
-    images: int = 400
-    val_images: int = 100
-    size: int = 640
-    objects: int = 60
+    images: int = 1200
+    val_images: int = 120
+    size: int = 320
+    objects: int = 16
     seed: int = 0
 
     def __post_init__(self) -> None:

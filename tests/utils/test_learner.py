@@ -92,6 +92,11 @@ def test_a_gradient_that_is_not_finite_is_named():
     assert "the gradient of 1.bias is not finite" in str(learner.explain(images, "here", []))
 
 
-def test_precision_of_the_cpu():
-    assert autocast_dtype(torch.device("cpu")) == torch.float32
+@pytest.mark.parametrize(
+    ("capabilities", "dtype"),
+    [({}, torch.float32), ({"amx_bf16": False}, torch.float32), ({"amx_bf16": True}, torch.bfloat16)],
+)
+def test_precision_of_the_cpu(monkeypatch, capabilities, dtype):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert autocast_dtype(torch.device("cpu")) == dtype
     assert not make_learner(0).scaler.is_enabled()
