@@ -27,6 +27,8 @@ from utils.picture_sinks import BoxStyle, PictureSink
 from utils.runs import make_run_folder
 from utils.sinks import CropSink, CsvSink, LabelSink, OutputNames, Sink
 
+MAX_TIMEOUT = 3600  # seconds
+
 
 def detect(
     model: Any, source: str | Path | int | Sequence[str | Path], options: DetectOptions = DEFAULTS
@@ -77,9 +79,11 @@ class Reporter:
         LOG.info("%s%s %s: %s %s, %.1fms%s", place, number, frame.path, shape, detections.summary(), duration, left)
 
     def close(self) -> None:
-        """Sum up, if there was anything."""
+        """Sum up, if there was anything; else leave no empty folder behind."""
         watch = self.detector.watch
         if not watch.pictures:
+            with contextlib.suppress(OSError):  # not empty, or never made
+                self.folder and self.folder.rmdir()
             return
         speed = ", ".join(f"{ms:.1f}ms {stage}" for stage, ms in watch.milliseconds().items())
         LOG.info("Speed: %s per image at shape %s", speed, self.detector.shape)
@@ -102,6 +106,10 @@ def stream_settings(options: DetectOptions) -> StreamSettings:
     """How sources are to be read."""
     if options.vid_stride < 1:
         raise UserError(f"--vid-stride {options.vid_stride}: give 1 (every frame) or more")
+    if options.stream_retries < 0:
+        raise UserError(f"--stream-retries {options.stream_retries}: give 0 or more")
+    if not 0 < options.stream_timeout <= MAX_TIMEOUT:
+        raise UserError(f"--stream-timeout {options.stream_timeout:g}: give seconds above 0, up to {MAX_TIMEOUT}")
     return StreamSettings(options.stream_retries, options.stream_timeout, stride=options.vid_stride)
 
 

@@ -183,10 +183,10 @@ def _settle(options: ValOptions) -> ValOptions:
     for flag in ("conf_thres", "iou_thres"):
         if not 0 <= getattr(options, flag) <= 1:
             raise UserError(f"--{flag.replace('_', '-')} {getattr(options, flag)}: lies between 0 and 1")
-    for flag in ("batch_size", "imgsz", "max_det"):
+    for flag, least in (("batch_size", 1), ("imgsz", 1), ("max_det", 1), ("workers", 0)):
         value = getattr(options, flag)
-        if value is not None and value < 1:
-            raise UserError(f"--{flag.replace('_', '-')} {value}: must be at least 1")
+        if value is not None and value < least:
+            raise UserError(f"--{flag.replace('_', '-')} {value}: must be at least {least}")
     if options.task == "speed":
         return replace(options, conf_thres=0.25, iou_thres=0.45, save_json=False)
     return replace(options, save_json=options.save_json or Path(options.data).name == "coco.yaml")

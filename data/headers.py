@@ -2,6 +2,7 @@
 
 import os
 import struct
+import zlib
 from pathlib import Path
 from typing import BinaryIO
 
@@ -42,8 +43,19 @@ def _png_shape(file: BinaryIO) -> tuple[int, int] | None:
     data = file.read()
     if PNG_END not in data[-TAIL:]:
         raise UnreadableImage("is cut short (a PNG without its end mark)")
-    width, height = struct.unpack(">II", data[16:24])
-    return None if b"eXIf" in data else (height, width)
+    _check_chunks(memoryview(data))
+    width, height = struct.unpack(">II", data[16:24].ljust(8, b"\0"))
+    return (height, width) if width and height and b"eXIf" not in data else None
+
+
+def _check_chunks(data: memoryview) -> None:
+    """A PNG is chunks of length, name, content and checksum of the two: damage inside shows without decoding."""
+    position = len(PNG_START)
+    while position < len(data) and data[position + 4 : position + 8] != b"IEND":
+        end = position + 8 + int.from_bytes(data[position : position + 4], "big")
+        if zlib.crc32(data[position + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            raise UnreadableImage("is a broken PNG (a checksum is wrong)")
+        position = end + 4
 
 
 def _jpeg_shape(file: BinaryIO) -> tuple[int, int] | None:

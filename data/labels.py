@@ -89,9 +89,15 @@ def _is_image(name: str) -> bool:
 
 def _images_in(folder: Path) -> list[Path]:
     found = []
-    for place, _, names in os.walk(folder, followlinks=True):
+    for place, folders, names in os.walk(folder, followlinks=True):
         found += [Path(place, name) for name in names if _is_image(name)]
+        folders[:] = [name for name in folders if not _leads_back(Path(place, name))]
     return sorted(found)
+
+
+def _leads_back(folder: Path) -> bool:
+    """Whether it is a link to a folder that it lies in."""
+    return folder.is_symlink() and folder.resolve() in folder.parent.resolve().joinpath("x").parents
 
 
 def _images_listed(file: Path, root: Path) -> list[Path]:

@@ -4,7 +4,10 @@ import glob
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data.images import IMAGE_SUFFIXES, read_image
+import numpy as np
+
+from data.headers import image_shape
+from data.images import IMAGE_SUFFIXES, UnreadableImage, read_image
 from data.source_videos import VIDEO_SUFFIXES, read_video
 from utils.errors import LOG, UserError
 from utils.frames import Frame
@@ -42,7 +45,7 @@ class FileSource:
     def _frames(self, path: str, place: tuple[int, int]) -> Iterator[Frame]:
         if is_video(path):
             return read_video(path, self.video_stride, place)
-        return iter([Frame(read_image(path), path, place=place)])
+        return iter([Frame(_read_whole(path), path, place=place)])
 
     def _leave_out(self, path: str, error: UserError) -> None:
         if len(self.files) == 1:
@@ -133,3 +136,12 @@ def _sorted_by_kind(files: list[Path], source: str) -> list[Path]:
     if others:
         LOG.info("%s: %d of %d files are neither images nor videos and were left out", source, others, len(files))
     return images + videos
+
+
+def _read_whole(path: str) -> np.ndarray:
+    """The picture; an error for a file that was cut short, of which OpenCV 4 would show the part that is there."""
+    try:
+        image_shape(path)
+    except UnreadableImage as error:
+        raise UserError(f"{path}: {error}; repair or remove the file") from None
+    return read_image(path)

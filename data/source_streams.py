@@ -39,13 +39,17 @@ DEFAULTS = StreamSettings()
 @contextmanager
 def _quiet_opencv() -> Iterator[None]:
     """Without the page that OpenCV writes about each way in which it found no camera."""
+    logging = getattr(cv2.utils, "logging", None)  # older OpenCV does not offer it
+    if logging is None:
+        yield
+        return
     with QUIET:
-        level = cv2.utils.logging.getLogLevel()
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        level = logging.getLogLevel()
+        logging.setLogLevel(logging.LOG_LEVEL_SILENT)
         try:
             yield
         finally:
-            cv2.utils.logging.setLogLevel(level)
+            logging.setLogLevel(level)
 
 
 class StreamReader:

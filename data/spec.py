@@ -80,14 +80,14 @@ def _find(path: Path) -> Path:
 
 def _text(file: Path, content: dict, key: str) -> str | None:
     value = content.get(key)
-    if value is not None and not isinstance(value, str):
+    if value is not None and (not isinstance(value, str) or "\0" in value):
         raise UserError(f"{file}: '{key}:' is {value!r}; give one path")
     return value
 
 
 def _paths(file: Path, root: Path, key: str, value: object) -> tuple[Path, ...]:
     entries = value if isinstance(value, list) else [value]
-    if not entries or not all(isinstance(entry, str) and entry for entry in entries):
+    if not entries or not all(isinstance(entry, str) and entry and "\0" not in entry for entry in entries):
         raise UserError(f"{file}: '{key}:' is {value!r}; give a folder, a .txt list, or a list of those")
     return tuple(_resolve(root, entry) for entry in entries)
 
@@ -105,13 +105,16 @@ def _names(file: Path, content: dict) -> dict[int, str]:
     if isinstance(names, list):
         names = dict(enumerate(names))
     if not isinstance(names, dict) or not names:
-        raise UserError(f"{file}: 'names:' is missing or empty; list the classes, e.g. names: [cat, dog]")
+        raise UserError(f"{file}: 'names:' is missing, empty or no list; list the classes, e.g. names: [cat, dog]")
     wrong = [key for key in names if type(key) is not int]
     if wrong:
         raise UserError(f"{file}: class number {wrong[0]!r} in 'names:' is not an integer; number them 0, 1, 2, ...")
     if sorted(names) != list(range(len(names))):
         missing = next(number for number in range(len(names)) if number not in names)
         raise UserError(f"{file}: class number {missing} is missing in 'names:'; number them 0 to {len(names) - 1}")
+    for number, name in names.items():
+        if type(name) not in (str, int, float, bool) or not str(name).strip():
+            raise UserError(f"{file}: class {number} in 'names:' is {name!r}; give a text")
     nc = content.get("nc", len(names))
     if nc != len(names):
         raise UserError(f"{file}: 'nc: {nc}' but 'names:' lists {len(names)} classes; correct or remove 'nc:'")

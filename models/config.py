@@ -3,6 +3,7 @@
 import ast
 import copy
 import difflib
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,8 +68,8 @@ def read_config(cfg: str | Path | Mapping[str, Any], nc: int | None = None) -> C
     else:
         path = find_config(cfg)
         name, content = str(path), read_yaml(path)
+    content |= {} if nc is None else {"nc": nc}
     _check_keys(name, content)
-    content["nc"] = content["nc"] if nc is None else nc
     words = WORDS | {"nc": content["nc"], "anchors": content["anchors"]} | {word: word for word in STRINGS}
     rows = [*content["backbone"], *content["head"]]
     return Config(name, content, tuple(_read_layer(name, i, row, words) for i, row in enumerate(rows)))
@@ -94,10 +95,11 @@ def _check_keys(name: str, content: dict[str, Any]) -> None:
     for key in ("backbone", "head"):
         if not isinstance(content[key], list):
             raise UserError(f"{name}: {key!r} is not a list of layers [from, number, block, arguments]")
-    if not isinstance(content["nc"], int) or content["nc"] < 1:
-        raise UserError(f"{name}: nc is {content['nc']!r}; a whole number of classes from 1 is expected")
+    for key, what in (("nc", "classes"), ("ch", "channels")):
+        if type(content.get(key, 3)) is not int or content.get(key, 3) < 1:
+            raise UserError(f"{name}: {key} is {content[key]!r}; a whole number of {what} from 1 is expected")
     for key in ("depth_multiple", "width_multiple"):
-        if not isinstance(content.setdefault(key, 1.0), int | float) or content[key] <= 0:
+        if not isinstance(content.setdefault(key, 1.0), int | float) or not 0 < content[key] < math.inf:
             raise UserError(f"{name}: {key} is {content[key]!r}; a number above 0 is expected")
 
 

@@ -91,7 +91,7 @@ def _anchor_rows(anchors: Sequence[Sequence[float]] | int, levels: int) -> Seque
     rows = anchors
     if not isinstance(rows, list | tuple) or not all(isinstance(row, list | tuple) for row in rows):
         raise UserError(
-            f"anchors are {rows!r}; a number from 1 to {MAX_ANCHORS}, or a list of w, h pairs for each level is expected"
+            f"anchors are {rows!r}; a number from 1 to {MAX_ANCHORS} or a list of w, h pairs for each level is expected"
         )
     if len(rows) != levels:
         raise UserError(f"anchors have {len(rows)} rows, but Detect reads {levels} layers; give one row per level")

@@ -26,6 +26,7 @@ class DetectionModel(nn.Module):
 
     def __init__(self, config: Config, ch: int = 3, names: Mapping[int, str] | None = None):
         super().__init__()
+        self.is_fused = False
         self.yaml = config.content | {"ch": ch}
         self.model = nn.Sequential(*_build_layers(config, ch))
         self.saved = {i for layer in self.model for i in layer.source if i != layer.index - 1}
@@ -39,7 +40,7 @@ class DetectionModel(nn.Module):
         try:
             self.head.set_strides(measure_strides(self, ch))
         except UserError as error:
-            raise UserError(f"{config.name}: {error}") from None
+            raise UserError(f"{config.name}, {error}") from None
 
     @property
     def head(self) -> Detect:
@@ -67,6 +68,8 @@ class DetectionModel(nn.Module):
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
         """(B, 3, H, W) in 0..1 -> one raw map (B, na, H/s, W/s, 5+nc) per level. H, W multiples of `max_stride`."""
+        if self.is_fused and self.training and torch.is_grad_enabled():
+            raise UserError("fuse() made this network one for inference only; load the weights again to train")
         x, kept = images, {}
         for layer in self.model:
             if layer.source != (layer.index - 1,):
@@ -85,10 +88,14 @@ class DetectionModel(nn.Module):
         return predict_augmented(self, images) if augment else self.head.decode(self(images))
 
     def fuse(self) -> "DetectionModel":
-        """Fold every batch norm into its convolution, for inference; returns self."""
-        for module in self.modules():
-            if isinstance(module, Conv):
+        """Fold what does not depend on the picture (batch norms into convolutions, EMA's constants); returns self.
+
+        For inference only: in train mode a fused network refuses to run with gradients (`UserError`).
+        """
+        for module in list(self.modules()):
+            if module is not self and callable(getattr(module, "fuse", None)):
                 module.fuse()
+        self.is_fused = True
         return self
 
 
@@ -113,7 +120,7 @@ def _build_layer(config: Config, layer: Layer, inputs: list[int], scale: Scale) 
         plan = block.rule(inputs, layer.args, scale.repeats(layer.repeats), scale)
         copies = [block.cls(*plan.args) for _ in range(plan.repeats)]
     except (UserError, TypeError, ValueError, RuntimeError) as error:
-        raise config.fail(layer, str(error)) from None
+        raise config.fail(layer, str(error).partition("\n")[0]) from None
     module = copies[0] if len(copies) == 1 else nn.Sequential(*copies)
     module.index, module.source, module.word, module.arguments = layer.index, layer.source, layer.word, plan.args
     module.takes_many = len(layer.source) > 1 or isinstance(module, Concat | Detect)

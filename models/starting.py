@@ -12,6 +12,7 @@ from utils.checkpoint import read_weights
 from utils.errors import LOG, UserError
 
 DEFAULT_WEIGHTS = "yolov5s.pt"
+CHANNELS = 3  # red, green, blue
 
 
 def start_model(
@@ -46,9 +47,11 @@ def start_model(
 
 def _build(cfg: str | Path | Mapping[str, Any], names: Mapping[int, str], anchors: float) -> DetectionModel:
     config = read_config(cfg)
+    if config.content.get("ch", CHANNELS) != CHANNELS:
+        raise UserError(f"{config.name}: ch is {config.content['ch']}, but pictures have {CHANNELS} channels; drop it")
     if config.content["nc"] != len(names):
         LOG.info(f"{config.name}: nc {config.content['nc']} is replaced by the data set's {len(names)}")
     config = read_config(cfg, len(names))
     if anchors:
         config = read_config(config.content | {"anchors": round(anchors), "yaml_file": config.name})
-    return DetectionModel(config, config.content.get("ch", 3), names)
+    return DetectionModel(config, CHANNELS, names)

@@ -14,11 +14,23 @@ PROBE = 256  # pixels; a multiple of every stride in use (8 to 128)
 
 
 def measure_strides(model: nn.Module, ch: int) -> list[int]:
-    """Input pixels per cell of each level the head puts out."""
+    """Input pixels per cell of each level the head puts out.
+
+    Raises `UserError` "layer N (WORD): ..." for the layer that cannot take what it is given.
+    """
+    entered: list[nn.Module] = []
+    hooks = [layer.register_forward_pre_hook(lambda layer, _: entered.append(layer)) for layer in model.model]
     try:
-        return [PROBE // raw.shape[2] for raw in _run_shapes(model, ch, PROBE)]
-    except RuntimeError as error:
-        raise UserError(f"its layers do not fit together: {error}") from None
+        strides = [PROBE / raw.shape[2] for raw in _run_shapes(model, ch, PROBE)]
+        if not all(stride.is_integer() for stride in strides):
+            raise ValueError(f"the strides {', '.join(f'{stride:g}' for stride in strides)} are no whole numbers")
+        return [int(stride) for stride in strides]
+    except (RuntimeError, TypeError, ValueError, LookupError, ArithmeticError) as error:
+        reason, last = str(error).partition("\n")[0], entered[-1]
+        raise UserError(f"layer {last.index} ({last.word}): the layers do not fit together here: {reason}") from None
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def count_gflops(model: nn.Module, size: int = 640) -> float:

@@ -1,5 +1,6 @@
 """Fixtures for all tests: few threads, since tests run beside each other, and a tiny made-up data set."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,8 @@ from utils.files import write_yaml
 
 cv2.setNumThreads(0)
 torch.set_num_threads(1)
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # before the kernels are imported: they run without a GPU
 
 SHAPES = ((96, 128), (128, 96), (100, 140), (64, 160))
 NAMES = ("box", "disc", "bar")

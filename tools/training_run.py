@@ -36,6 +36,7 @@ from utils.train_options import TrainOptions, find_run, frozen_prefixes, options
 from utils.trainstate import TrainState
 
 MIN_STRIDE = 32
+TRAINING_KEYS = {"state", "learner", "options", "hyp"}
 
 
 @dataclass
@@ -133,11 +134,15 @@ def reopen_run(options: TrainOptions) -> Run:
     if training is None:
         done = content["epoch"] + 1
         raise UserError(f"--resume {path}: the run is finished ({done} epochs); start a new one with --weights {path}")
+    if not isinstance(training, dict) or set(training) != TRAINING_KEYS:
+        raise UserError(f"--resume {path}: lacks a part of the training state; start a new run with --weights {path}")
     saved = options_from_dict(training["options"], str(path))
     saved = replace(saved, device=options.device or saved.device)
     device, spec = select_device(saved.device), load_spec(saved.data)
     ensure_data(spec, ("train", "val"))
     model = build_model(content["yaml"], ch=content["yaml"].get("ch", 3), names=content["names"]).to(device)
+    if model.nc != spec.nc and not saved.single_cls:
+        raise UserError(f"{spec.yaml_file}: names {spec.nc} classes, but {path} was begun with {model.nc}; undo that")
     run = _assemble(saved, training["hyp"], spec, model, lambda: folder, training["state"])
     run.learner.restore(training["learner"], content["state_dict"])
     write_results(folder / "results.csv", run.state.history)  # an epoch that did not reach the checkpoint is undone

@@ -88,7 +88,7 @@ def _check_classes(classes: Sequence[int] | None, names: Mapping[int, str]) -> N
 
 def _input_size(model: Any, imgsz: Sequence[int]) -> tuple[int, int]:
     """(height, width) of the network's input."""
-    if len(imgsz) > 2 or min(imgsz) < 1:
+    if len(imgsz) > 2:
         raise UserError(f"--imgsz {' '.join(map(str, imgsz))}: give one size, or height and width")
     if model.fixed_shape:
         size = tuple(model.fixed_shape[1:])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from utils.errors import UserError, describe_os_error
+from utils.errors import UserError
 
 
 @contextmanager
@@ -18,15 +18,32 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     The folder is made if need be, and the bytes are on disk before the rename, so a crash leaves the old file whole.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with named_errors(path), _temporary_beside(path) as temporary:
         yield temporary
         _flush_to_disk(temporary)
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
+
+
+@contextmanager
+def named_errors(path: str | Path) -> Iterator[None]:
+    """Give the file's name to an `OSError` that lacks it, as that of a write to a full disk does."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        raise
+
+
+@contextmanager
+def _temporary_beside(path: Path) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:40]}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -44,11 +61,14 @@ def read_yaml(path: str | Path) -> dict:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (UnicodeDecodeError, OSError) as error:
-        reason = describe_os_error(error) if isinstance(error, OSError) else "is not a UTF-8 text file"
-        raise UserError(f"{path}: {reason}") from None
+    except OSError as error:
+        raise UserError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: is not a UTF-8 text file; a YAML file is expected") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path}{_line_of(error)}: is not valid YAML ({_problem_of(error)})") from None
+    except (ValueError, RecursionError) as error:  # a date such as 2024-99-99; brackets within brackets without end
+        raise UserError(f"{path}: is not valid YAML ({error})") from None
     if content is None:
         raise UserError(f"{path}: is empty; a YAML mapping (key: value) is expected")
     if not isinstance(content, dict):

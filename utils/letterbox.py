@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from utils.boxes import Array, unletterbox
-from utils.errors import LOG
+from utils.errors import LOG, UserError
 
 GREY = (114, 114, 114)
 
@@ -62,8 +62,13 @@ def apply(image: np.ndarray, plan: Letterbox) -> np.ndarray:
 
 
 def check_image_size(size: int | tuple[int, ...], stride: int) -> tuple[int, int]:
-    """Return (height, width), each at least `stride` and rounded up to a multiple of it; says so when it rounds."""
+    """Return (height, width), each at least `stride` and rounded up to a multiple of it; says so when it rounds.
+
+    Raises `UserError` for a side below 1.
+    """
     given = (size, size) if isinstance(size, int) else (size[0], size[-1])
+    if min(given) < 1:
+        raise UserError(f"--imgsz {min(given)}: is no image size; give a number of pixels such as 640")
     rounded = tuple(max(math.ceil(side / stride), 1) * stride for side in given)
     if rounded != given:
         LOG.warning("image size %s must be a multiple of the stride %d: %s is used", list(given), stride, list(rounded))

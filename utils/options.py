@@ -2,10 +2,11 @@
 
 import argparse
 import dataclasses
+import difflib
 import types
 import typing
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from utils.errors import UserError
 
@@ -27,7 +28,7 @@ def parse_options(
 ) -> T:
     """Read a command line into `cls`. `declined` maps flags that are not offered to the sentence that says why;
     using one is a `UserError`. Unknown flags and unreadable values exit with 2 and a usage line."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = _Parser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     hints = typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
         _add_flag(parser, field, hints[field.name])
@@ -35,6 +36,16 @@ def parse_options(
         parser.add_argument(flag, action=_Declined, nargs="*", help=argparse.SUPPRESS, metavar=sentence)
     values = vars(parser.parse_args(argv))
     return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+
+class _Parser(argparse.ArgumentParser):
+    """Answers a mistake with a sentence, not with all flags before it."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = message.partition("unrecognized arguments: ")[2].split() or [""]
+        close = difflib.get_close_matches(unknown[0].partition("=")[0], self._option_string_actions, n=3)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        self.exit(2, f"usage: {self.prog} --help lists all flags\nerror: {message}{hint}\n")
 
 
 class _Declined(argparse.Action):

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from utils.errors import UserError, describe_os_error
+from utils.errors import UserError
 
 
 def make_run_folder(project: str | Path, name: str, exist_ok: bool = False) -> Path:
@@ -15,7 +15,8 @@ def make_run_folder(project: str | Path, name: str, exist_ok: bool = False) -> P
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({describe_os_error(error)}); choose another --project") from None
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"{folder}: cannot be made ({reason}); choose another --project") from None
     return folder
 
 

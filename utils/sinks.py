@@ -12,7 +12,7 @@ import numpy as np
 from utils.boxes import clip_boxes, xywh_to_xyxy, xyxy_to_xywh
 from utils.detections import Detections
 from utils.errors import LOG
-from utils.files import atomic_path, write_text
+from utils.files import atomic_path, named_errors, write_text
 from utils.frames import Frame
 
 CSV_COLUMNS = ("Image Name", "Prediction", "Confidence", "x1", "y1", "x2", "y2", "Frame")
@@ -112,6 +112,7 @@ class CsvSink:
     def __init__(self, path: Path, names: OutputNames) -> None:
         self.names = names
         path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
         self.file = path.open("w", newline="", encoding="utf-8")
         self.rows = csv.writer(self.file)
         self.rows.writerow(CSV_COLUMNS)
@@ -122,11 +123,13 @@ class CsvSink:
         for box, confidence, kind in zip(detections.xyxy, detections.confidence, detections.class_id):
             corners = [f"{value:.2f}" for value in box]
             self.rows.writerow([name, detections.names[int(kind)], f"{confidence:.2f}", *corners, frame.index])
-        self.file.flush()
+        with named_errors(self.path):
+            self.file.flush()
 
     def close(self) -> None:
         """Close the file."""
-        self.file.close()
+        with named_errors(self.path):
+            self.file.close()
 
 
 class CropSink:

@@ -71,7 +71,7 @@ class TrainOptions:
 
 def check_options(options: TrainOptions) -> None:
     """Raise `UserError` for a value that no run could use, and under a launcher of several processes."""
-    if int(os.environ.get("WORLD_SIZE") or 1) > 1:
+    if os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1"):
         raise UserError("torchrun: training on several GPUs comes in a later version; start python train.py directly")
     checks = [
         ("--epochs", options.epochs, options.epochs >= 1, "a whole number from 1"),

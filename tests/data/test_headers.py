@@ -62,6 +62,17 @@ def test_bytes_after_the_end_mark_are_allowed(tmp_path):
     assert image_shape(file) == (40, 60)
 
 
+def test_damage_inside_a_png_shows(tmp_path):
+    file = write_image(tmp_path / "a.png", np.random.default_rng(0).integers(0, 255, (30, 50, 3), np.uint8))
+    content = bytearray(file.read_bytes())
+    file.write_bytes(bytes(content) + b"behind the end")
+    assert image_shape(file) == (30, 50)
+    content[len(content) // 2] ^= 255
+    file.write_bytes(content)
+    with pytest.raises(UnreadableImage, match="checksum"):
+        image_shape(file)
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp"])
 @pytest.mark.parametrize("part", [0.0, 0.02, 0.3, 0.95])
 def test_cut_short(tmp_path, suffix, part):
@@ -82,3 +93,11 @@ def test_other_files(tmp_path):
             image_shape(file)
     with pytest.raises(UnreadableImage, match="no such file"):
         image_shape(tmp_path / "b.jpg")
+
+
+@pytest.mark.parametrize("header", [b"", struct.pack(">II", 0, 5), struct.pack(">II", 5, 0)], ids=["", "0x5", "5x0"])
+def test_a_png_without_pixels(tmp_path, header):
+    file = tmp_path / "a.png"
+    file.write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0\0\0\x0dIHDR" * bool(header) + header + b"IEND\xaeB`\x82")
+    with pytest.raises(UnreadableImage):
+        image_shape(file)

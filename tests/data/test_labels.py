@@ -218,3 +218,14 @@ def test_odd_images_and_names_are_used(tmp_path):
     found = read_labels(spec, "train")
     shapes = {path.name: shape for path, shape in zip(found.images, found.shapes.tolist())}
     assert len(shapes) == 5 and shapes["thin.png"] == [1, 1000] and shapes["grau größe.png"] == [30, 40]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_links_are_followed_but_not_in_circles(tiny_dataset, tmp_path):
+    (tmp_path / "more").mkdir()
+    write_image(tmp_path / "more/extra.jpg", smooth_image(40, 40))
+    (tmp_path / "images/train/more").symlink_to(tmp_path / "more")
+    for name, target in (("here", "."), ("above", ".."), ("root", "/")):
+        (tmp_path / "images/train" / name).symlink_to(target)
+    found = list_images(load_spec(tiny_dataset), "train")
+    assert [path.name for path in found] == [*(f"{number}.jpg" for number in range(8)), "extra.jpg"]

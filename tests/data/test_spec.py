@@ -118,3 +118,9 @@ def test_shipped_files(file):
 def test_paths_as_seen_from_a_folder_deeper(tmp_path):
     (tmp_path / "train").mkdir()
     assert load_spec(write(tmp_path, path=str(tmp_path), train="../train")).split("train") == (tmp_path / "train",)
+
+
+@pytest.mark.parametrize("name", [None, "", " ", ["a"], {"a": 1}], ids=str)
+def test_a_class_without_a_name(tmp_path, name):
+    with pytest.raises(UserError, match=r"set.yaml: class 1 in 'names:' is .*; give a text"):
+        load_spec(write(tmp_path, names=["cat", name]))

@@ -98,7 +98,10 @@ BAD = [
     (with_layer([-1, 1, "C3", []]), "first must be its number of channels"),
     (with_layer([-1, 1, "Conv", [16, 3, 1, None, 1, 1, True, 5, 6]]), "layer 2"),
     (with_layer([[0, 1], 1, "C3", [16]]), "takes one input"),
-    (with_layer([-1, 1, "EMA", [16]]), r"16 channels are not divisible by the factor 32; these work: \[1, 2, 4, 8, 16\]"),
+    (
+        with_layer([-1, 1, "EMA", [16]]),
+        r"16 channels are not divisible by the factor 32; these work: \[1, 2, 4, 8, 16\]",
+    ),
     (with_layer([-1, 1, "EMA", [24]]), "differ from its input's 16"),
     (small(nc=None), "has no 'nc'"),
     (small(nc="two"), "nc is 'two'"),
@@ -108,7 +111,16 @@ BAD = [
     (small(anchors=[[1, 2, 3], [1, 2, 3]]), "w, h pairs"),
     (small(anchors="auto"), "anchors are 'auto'"),
     (small(head=[[-1, 1, "Conv", [8]]]), "last layer must be Detect"),
-    (with_layer([[0, 1], 1, "Concat", [1]]), "do not fit together"),
+    (with_layer([[0, 1], 1, "Concat", [1]]), r"layer 2 \(Concat\): the layers do not fit together here"),
+    (with_layer([-1, 1, "Concat", [1]]), r"layer 2 \(Concat\): the layers do not fit together here"),
+    (with_layer([-1, 1, "Conv", [16, 3, 0]]), r"layer 2 \(Conv\): the layers do not fit together here"),
+    (with_layer([-1, 1, "Conv", [16, 3, 3]]), "no whole numbers"),
+    (small(anchors=[[1, 2], [0, 4]]), "anchors hold 0"),
+    (small(anchors=10**9), "anchors are 1000000000"),
+    (small(nc=True), "nc is True"),
+    (small(ch=0), "ch is 0"),
+    (small(width_multiple=float("inf")), "width_multiple is inf"),
+    (small(activation="nn.LeakyReLU('x')"), "the layers do not fit together here"),
 ]
 
 

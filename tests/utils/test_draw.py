@@ -26,7 +26,7 @@ def test_a_label_is_a_filled_plate_above_the_box():
     draw_boxes(image, np.array([[50, 100, 150, 160]]), ["car 0.87"], [1])
     plate = image[84:97, 50:90].reshape(-1, 3)
     assert (plate == colour(1)).all(1).mean() > 0.3
-    assert (plate == contrast(colour(1))).all(1).any()
+    assert (np.abs(plate.astype(int) - contrast(colour(1))).max(1) < 90).any()  # smoothed letters
 
 
 @pytest.mark.parametrize("box", [[0, 0, 30, 30], [280, 0, 299, 20], [-50, 190, 400, 260], [290, 195, 298, 199]])

@@ -1,9 +1,10 @@
+import errno
 import stat
 
 import pytest
 
-from utils.errors import UserError
-from utils.files import atomic_path, read_yaml, write_text, write_yaml
+from utils.errors import UserError, describe_os_error
+from utils.files import atomic_path, named_errors, read_yaml, write_text, write_yaml
 
 
 def test_write_and_replace(tmp_path):
@@ -46,6 +47,8 @@ def test_yaml_round_trip_keeps_order_and_letters(tmp_path):
         (b"a: 1\nb: [1\n", "line 3: is not valid YAML"),
         (b"a: !!python/object/apply:os.system ['true']\n", "line 1: is not valid YAML"),
         (b"a: \xff\xfe", "not a UTF-8 text file"),
+        (b"a: 2024-99-99\n", "is not valid YAML"),
+        (b"[" * 5000, "is not valid YAML"),
     ],
 )
 def test_bad_yaml_is_named(tmp_path, content, words):
@@ -60,3 +63,12 @@ def test_missing_yaml_and_a_folder(tmp_path):
         read_yaml(tmp_path / "gone.yaml")
     with pytest.raises(UserError, match="is a directory"):
         read_yaml(tmp_path)
+
+
+def test_a_failing_write_names_the_file(tmp_path):
+    with pytest.raises(OSError) as caught, named_errors(tmp_path / "a.csv"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert describe_os_error(caught.value) == f"{tmp_path / 'a.csv'}: no space left on device"
+    with pytest.raises(OSError) as caught, named_errors(tmp_path / "a.csv"):
+        (tmp_path / "gone").read_text()
+    assert caught.value.filename == str(tmp_path / "gone")

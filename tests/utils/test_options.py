@@ -52,3 +52,9 @@ def test_help_shows_defaults_and_hides_what_is_declined(capsys):
         parsed("--help")
     text = capsys.readouterr().out
     assert "(default: 640)" in text and "--old" not in text
+
+
+def test_a_misspelt_flag_gets_close_ones(capsys):
+    with pytest.raises(SystemExit):
+        parsed("--wieghts", "a.pt")
+    assert "error: unrecognized arguments: --wieghts a.pt; did you mean --weights" in capsys.readouterr().err

@@ -87,12 +87,13 @@ def test_targets_become_rows_in_pixels():
 def test_mosaic_shows_every_picture_with_its_boxes(tmp_path):
     images = torch.zeros(3, 3, 64, 96, dtype=torch.uint8)
     images[0, 0] = 200  # red, in RGB
-    rows = [np.empty((0, 6)), np.array([[20, 20, 80, 60, 0.9, 0], [0, 0, 9, 9, 0.1, 1]]), np.empty((0, 6))]
+    rows = [np.empty((0, 6)), np.array([[20, 20, 80, 60, 0.9, 0], [60, 30, 90, 50, 0.1, 1]]), np.empty((0, 6))]
     save_mosaic(tmp_path / "m.png", images, rows, ["a.jpg", "b.jpg", "ü.jpg"], NAMES)
     mosaic = picture(tmp_path / "m.png")
     assert mosaic.shape == (128, 192, 3)
     assert mosaic[40, 48].tolist() == [0, 0, 200]  # first tile, in BGR
-    assert (mosaic[40, 96 + 20] > 0).any() and not mosaic[6, 96 + 30].any()  # the sure box, not the unsure one
+    assert mosaic[40, 96 + 20].any()  # the sure box's left edge
+    assert not mosaic[35:45, 96 + 88 : 96 + 92].any()  # not the unsure one's right edge
     assert (mosaic[100, 150] == 255).all()  # an empty place
 
 
