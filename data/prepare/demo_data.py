@@ -15,6 +15,7 @@ from data.prepare.report import Report
 from data.prepare.visdrone_split import REPORT, prepare_split
 from utils.errors import LOG, UserError
 from utils.files import read_yaml, write_yaml
+from utils.memory import keep_freed_memory
 from utils.progress import progress
 
 MARKER = "drawn.yaml"
@@ -87,6 +88,7 @@ def _draw_split(work: Path, split: str, index: int, settings: DemoSettings) -> R
     folder = work / "demo" / split
     for name in ("images", "annotations"):
         (folder / name).mkdir(parents=True)
+    keep_freed_memory()
     for name, picture, rows in progress(_scenes(index, count, settings), f"drawing {folder.name}", total=count):
         (folder / "images" / f"{name}.jpg").write_bytes(picture)
         (folder / "annotations" / f"{name}.txt").write_text(rows, encoding="utf-8")
