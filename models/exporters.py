@@ -89,6 +89,7 @@ class _Decoded(nn.Module):
     def __init__(self, model: DetectionModel) -> None:
         super().__init__()
         self.model = model
+        self.train(model.training)  # an exporter puts back the mode that it finds
 
     def forward(self, images: Tensor) -> Tensor:
         return self.model.predict(images)

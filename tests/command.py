@@ -50,6 +50,11 @@ def run_cli(module: str, argv: Sequence[str]) -> Outcome:
     return Outcome(code, out.getvalue(), err.getvalue())
 
 
+def heed_interrupts() -> None:
+    """For a child process: Ctrl-C works also where the tests run in the background, as under a CI service."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def full_disk(room: int) -> Iterator[None]:
     """No file grows beyond `room` bytes: every write after that fails, as on a full disk."""

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests import bad_files
-from tests.command import full_disk, listing, run_cli
+from tests.command import full_disk, heed_interrupts, listing, run_cli
 from tests.detect_fakes import read_frames
 from tests.tiny import write_tiny
 from utils.checkpoint import read_checkpoint
@@ -115,9 +115,9 @@ ROWS = [
     *rows(["detect"], "--source void.txt", "void.txt: holds no image or video"),
     *rows(["detect"], "--source lost.txt", "lost.txt, line 1 (gone.jpg): names no file"),
     *rows(["detect"], "--source tiny.yaml", "tiny.yaml: is neither an image nor a video"),
-    *rows(["detect"], "--source pictures/empty.jpg", "pictures/empty.jpg: is not an image that can be decoded"),
+    *rows(["detect"], "--source pictures/empty.jpg", "pictures/empty.jpg: is empty"),
     *rows(["detect"], "--source pictures/page.jpg", "pictures/page.jpg: is not an image that can be decoded"),
-    *rows(["detect"], "--source pictures/half.jpg", "pictures/half.jpg: is not an image that can be decoded"),
+    *rows(["detect"], "--source pictures/half.jpg", "pictures/half.jpg: is cut short"),
     *rows(["detect"], "--source pictures", "pictures: none of its 3 images and videos could be read"),
     *rows(["detect"], "--source films/empty.mp4", "films/empty.mp4: cannot be opened as a video"),
     *rows(["detect"], "--source films/page.mp4", "films/page.mp4: cannot be opened as a video"),
@@ -295,7 +295,8 @@ def test_ctrl_c_leaves_a_run_that_goes_on(ground):
         "--name",
         "stopped",
     ]
-    process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(words, env=environment, preexec_fn=heed_interrupts, **pipes)
     results = Path("runs/stopped/results.csv")
     deadline = time.monotonic() + 60
     try:

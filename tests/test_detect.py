@@ -16,6 +16,7 @@ import torch
 import detect as script
 from detect import DetectOptions, Detector, detect, main, run
 from models import build_model
+from tests.command import heed_interrupts
 from tests.data.test_streams import Camera
 from tests.detect_fakes import BLUE, RED, WHITE, PaintModel, counting_video, paint, read_frames, save, save_video
 from utils.errors import ROOT, UserError
@@ -262,7 +263,8 @@ def test_what_was_written_stays_playable_after_a_signal(tmp_path, number, code, 
     camera = Camera()
     source = camera.address if live else str(counting_video(tmp_path / "film.avi", 1500))
     program = INTERRUPTED.format(root=str(ROOT), source=source, project=str(tmp_path / "runs"))
-    process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    words = [sys.executable, "-c", program]
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts)
     try:
         lines = [line for line, _ in zip(process.stdout, range(12))]
         process.send_signal(number)
