@@ -130,6 +130,7 @@ def finish(run: Run) -> None:
     LOG.info(f"Results saved to {run.folder}. What to run next:")
     LOG.info(f"  python detect.py --weights {weights} --imgsz {run.image_size} --source data/images")
     LOG.info(f"  python val.py --weights {weights} --imgsz {run.image_size} --data {data}")
+    LOG.info(f"  python export.py --weights {weights} --imgsz {run.image_size} --include onnx torchscript")
     LOG.info(f"  tensorboard --logdir {shlex.quote(str(run.folder.parent))}")
 
 

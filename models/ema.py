@@ -97,11 +97,17 @@ def choose(x: Tensor, groups: int, constants: bool = False) -> str:
     exporting = torch.jit.is_tracing() or getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)()
     if x.is_cuda and not exporting:
         n = x.shape[1] // groups
-        return "fused" if n <= MOST_CHANNELS and n * x.shape[3] <= MOST_VALUES and _kernels_ready() else "folded"
+        fits = n <= MOST_CHANNELS and _power_of_two(n) * _power_of_two(x.shape[3]) <= MOST_VALUES
+        return "fused" if fits and _kernels_ready() else "folded"
     if exporting or torch.compiler.is_compiling():
         return "folded"  # sizes may change afterwards
     gains_more = constants or torch.is_grad_enabled()  # fewer small operations; a backward that is cheaper still
     return "folded" if x.numel() >= (FOLDED_FROM // 2 if gains_more else FOLDED_FROM) else "reference"
+
+
+def _power_of_two(size: int) -> int:
+    """The smallest one that is not below `size`: what a kernel's block is rounded up to."""
+    return 1 << max(size - 1, 0).bit_length()
 
 
 def _fused(x: Tensor, weights: Weights, groups: int, forced: bool) -> Tensor:

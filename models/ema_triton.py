@@ -4,15 +4,17 @@ Imported on first use, never at start: it needs Triton. For backward it keeps x 
 the same from run to run: no atomics, and torch sums the groups' parts of the parameter gradients.
 """
 
+import functools
 import os
 from math import gcd
 
 import torch
 from torch import Tensor
 
+from models.ema_folded import folded
 from models.ema_triton_kernels import VECTORS, Partial, forward_kernel, input_kernel, maps_kernel
 from models.ema_triton_parts import Plan, Shape, Weights
-from utils.errors import UserError
+from utils.errors import LOG, UserError
 
 CHUNK = 2048  # values that a program works on at a time, at least one row: with 8 warps the registers suffice
 WARPS = 8
@@ -49,7 +51,8 @@ def attend_backward(dy: Tensor, x: Tensor, norm: Tensor, weights: list[Tensor], 
     with _on(x):
         maps_kernel[(len(norm),)](x, dy, norm, parts, packed, shape, plan, num_warps=WARPS)
         input_kernel[(len(norm),)](x, dy, dx, norm, parts, packed, shape, plan, num_warps=WARPS)
-    return [dx, *_parameter_gradients(parts, weights, shape)]
+    with torch.autocast(x.device.type, enabled=False):  # a caller may go back inside of its autocast
+        return [dx, *_parameter_gradients(parts, weights, shape)]
 
 
 def _parameter_gradients(parts: Partial, weights: list[Tensor], shape: Shape) -> list[Tensor]:
@@ -132,7 +135,26 @@ def _keep(ctx, inputs, output):
 
 def _differentiate(ctx, dy, _):
     x, norm, *weights = ctx.saved_tensors
-    return (*torch.ops.yolov5_ema.attend_backward(dy, x, norm, weights, ctx.groups), None)
+    try:
+        return (*torch.ops.yolov5_ema.attend_backward(dy, x, norm, weights, ctx.groups), None)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # whatever a compiler or driver raises
+        if torch.compiler.is_compiling():
+            raise
+        _say_once(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+        return (*_folded_gradients(dy, x, weights, ctx.groups), None)
+
+
+@functools.cache
+def _say_once(reason: str) -> None:
+    LOG.info("EMA: the fused kernels cannot run here, gradients are taken by the folded evaluation: %s", reason)
+
+
+@torch.enable_grad()
+def _folded_gradients(dy: Tensor, x: Tensor, weights: list[Tensor], groups: int) -> tuple[Tensor, ...]:
+    leaves = [tensor.detach().requires_grad_() for tensor in (x, *weights)]
+    return torch.autograd.grad(folded(leaves[0], Weights(*leaves[1:]), groups), leaves, dy)
 
 
 attend.register_autograd(_differentiate, setup_context=_keep)

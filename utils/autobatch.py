@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from utils.errors import LOG
+from utils.errors import LOG, UserError
 
 DEFAULT_BATCH = 16
 MEMORY_PART = 0.8
@@ -28,9 +28,14 @@ def choose_batch_size(model: nn.Module, image_size: int, dtype: torch.dtype, par
             break
         probes.append(batch)
         used.append(memory)
+    if not probes:
+        raise UserError("--batch-size -1: not even one image fits the GPU's memory; use a smaller --imgsz or model")
+    torch.cuda.empty_cache()  # what PyTorch keeps in reserve is ours to use
     free = torch.cuda.mem_get_info(device)[0]
     held = total - free  # what other processes and the model itself hold
     batch = fit_batch_size(probes, used, part * total - held)
+    if len(probes) < len(PROBES):
+        batch = min(batch, probes[-1])  # the next one did not fit
     LOG.info(f"autobatch: batch {batch} should use {part:.0%} of {total / 2**30:.1f} GiB on {device}")
     return batch
 

@@ -23,4 +23,5 @@ def select_device(text: str = "") -> torch.device:
     found = torch.cuda.device_count()
     if int(name) >= found:
         raise UserError(f"--device {text}: {found} CUDA GPUs were found; use --device cpu or a lower number")
+    torch.cuda.set_device(int(name))  # so that questions about "the" GPU are about this one
     return torch.device(f"cuda:{name}")

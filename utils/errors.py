@@ -27,6 +27,10 @@ def run_command(main: Callable[[], None]) -> None:
         if error.filename is None and error.errno is None:
             raise
         _fail(describe_os_error(error))
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # PyTorch's; this module does without PyTorch
+            raise
+        _fail("the GPU's memory does not suffice; use a smaller --batch-size, --imgsz or model")
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         sys.exit(130)

@@ -64,12 +64,16 @@ class Learner:
         checked = [terms]
         if update:
             self.scaler.unscale_(self.optimizer)
-            norm = nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT_NORM)
+            parameters = [p for p in self.model.parameters() if p.grad is not None]
+            norm = nn.utils.get_total_norm([p.grad for p in parameters])
             checked += [] if self.scaler.is_enabled() else [norm.reshape(1)]
         values = torch.cat(checked).tolist()  # the one wait for the device in a step
         if not all(map(math.isfinite, values)):
             return None
         if update:
+            nn.utils.clip_grads_with_norm_(
+                parameters, MAX_GRADIENT_NORM, norm
+            )  # a NaN would reach them all
             self.scaler.step(self.optimizer)
             self.scaler.update()
             self.optimizer.zero_grad()

@@ -32,17 +32,18 @@ def make_module(channels: int, factor: int = 32) -> EMA:
 
 def run(module: EMA, x: torch.Tensor, autocast: torch.dtype | None = None) -> tuple[torch.Tensor, ...]:
     """y, dx and all parameters' gradients in one row, for a fixed gradient of y; type and layout of y are checked."""
-    x = x.detach().clone().requires_grad_()
-    module.zero_grad()
-    with torch.autocast("cpu", autocast or torch.bfloat16, enabled=autocast is not None):
+    device = "cuda" if module.evaluation == "fused" and torch.cuda.is_available() else "cpu"
+    x = x.detach().clone().to(device).requires_grad_()
+    module.to(device).zero_grad()
+    with torch.autocast(device, autocast or torch.bfloat16, enabled=autocast is not None):
         y = module(x)
     assert y.dtype == x.dtype and y.shape == x.shape
     assert y.numel() == 0 or y.stride() == x.stride() or 1 in y.shape
-    slope = torch.randn(x.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2)).to(x.dtype)
+    slope = torch.randn(x.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2)).to(x)
     y.backward(slope)
     assert x.grad.dtype == x.dtype
     gradients = torch.cat([p.grad.flatten().double() for p in module.parameters()])
-    return y.detach().double(), x.grad.double(), gradients
+    return y.detach().double().cpu(), x.grad.double().cpu(), gradients.cpu()
 
 
 def check_errors(module: EMA, evaluation: str, x: torch.Tensor, dtype: torch.dtype, autocast: bool = False) -> None:

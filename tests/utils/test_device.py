@@ -10,6 +10,7 @@ def gpus(monkeypatch):
     def pretend(count):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+        monkeypatch.setattr(torch.cuda, "set_device", lambda number: None)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
 
     return pretend

@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from utils.errors import ROOT, UserError, describe_os_error, run_command
 
@@ -58,3 +59,13 @@ def test_sigterm_unwinds_the_stack():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (143, "released\n")
+
+
+def test_a_full_gpu_is_one_sentence(capsys):
+    def main():
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(SystemExit) as stop:
+        run_command(main)
+    assert stop.value.code == 1
+    assert "smaller --batch-size" in capsys.readouterr().err

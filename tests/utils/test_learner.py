@@ -92,6 +92,19 @@ def test_a_gradient_that_is_not_finite_is_named():
     assert "the gradient of 1.bias is not finite" in str(learner.explain(images, "here", []))
 
 
+def test_only_the_gradient_that_is_not_finite_is_named():
+    """Clipping comes after the check: before, a NaN norm would have spread to every gradient."""
+    learner = make_learner(0)
+    first = next(learner.model.parameters())
+    first.register_hook(lambda gradient: gradient * float("nan"))
+    images = torch.rand(2, 1, 2, 2)
+    assert learner.train_step(images, None, lambda raw, _: (raw.sum(), torch.zeros(3)), update=True) is None
+    finite = [p for p in learner.model.parameters() if p is not first]
+    assert all(p.grad.isfinite().all() for p in finite) and not first.grad.isfinite().any()
+    name = next(name for name, p in learner.model.named_parameters() if p is first)
+    assert f"the gradient of {name} is not finite" in str(learner.explain(images, "here", []))
+
+
 @pytest.mark.parametrize(
     ("capabilities", "dtype"),
     [({}, torch.float32), ({"amx_bf16": False}, torch.float32), ({"amx_bf16": True}, torch.bfloat16)],
