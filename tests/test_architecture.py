@@ -1,6 +1,7 @@
 """The house limits: sizes, layers, no execution of data, no side effects at import."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -114,3 +115,13 @@ def test_importing_changes_nothing():
     names = [module_name(path) for path in FILES if "triton" not in path.name]
     run = subprocess.run([sys.executable, "-c", IMPORT_PROBE, *names], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]), ids=lambda path: path.name
+)
+def test_documents_name_files_that_exist(path):
+    text = path.read_text(encoding="utf-8")
+    assert "FIG_" not in text, "a figure is still open"
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        assert (path.parent / target).exists(), target

@@ -71,9 +71,7 @@ class Learner:
         if not all(map(math.isfinite, values)):
             return None
         if update:
-            nn.utils.clip_grads_with_norm_(
-                parameters, MAX_GRADIENT_NORM, norm
-            )  # a NaN would reach them all
+            nn.utils.clip_grads_with_norm_(parameters, MAX_GRADIENT_NORM, norm)  # a NaN would reach them all
             self.scaler.step(self.optimizer)
             self.scaler.update()
             self.optimizer.zero_grad()
