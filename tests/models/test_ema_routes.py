@@ -23,7 +23,25 @@ quiet = pytest.mark.filterwarnings(  # tracing is old, and freezes the sizes of 
 
 
 def module_and_input(evaluation=None):
+    if evaluation == "fused":  # the interpreter is slow
+        return make_module(4, 2).float().use(evaluation), make_input((1, 4, 2, 3)).float()
     return make_module(64).float().use(evaluation), make_input((2, 64, 8, 12)).float()
+
+
+interpreted = pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU the kernels refuse the CPU")
+ALL_THREE = ["reference", "folded", pytest.param("fused", marks=interpreted)]
+
+
+@pytest.mark.parametrize("evaluation", ALL_THREE)
+def test_gradients_by_finite_differences(evaluation):
+    module = make_module(4, 2).use(evaluation)
+    names = [name for name, _ in module.named_parameters()]
+
+    def call(x, *parameters):
+        return torch.func.functional_call(module, dict(zip(names, parameters)), (x,))
+
+    x = make_input((1, 4, 2, 3)).requires_grad_()
+    assert torch.autograd.gradcheck(call, (x, *module.parameters()), fast_mode=True)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +110,7 @@ def test_onnx(fused, dynamic):
         np.testing.assert_allclose(session.run(None, {"x": x.numpy()})[0], wanted, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("evaluation", ["reference", "folded"])
+@pytest.mark.parametrize("evaluation", ALL_THREE)
 def test_copies_are_equal(evaluation):
     module, x = module_and_input(evaluation)
     other = copy.deepcopy(module)
@@ -103,7 +121,7 @@ def test_copies_are_equal(evaluation):
         assert torch.equal(module(x), copy.deepcopy(module)(x))
 
 
-@pytest.mark.parametrize("evaluation", ["reference", "folded"])
+@pytest.mark.parametrize("evaluation", ALL_THREE)
 @pytest.mark.parametrize("use_reentrant", [False, True])
 def test_activation_checkpointing(evaluation, use_reentrant):
     module, x = module_and_input(evaluation)
