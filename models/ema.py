@@ -53,7 +53,7 @@ class EMA(nn.Module):
         if self.folded_kernel is not None and self.training and torch.is_grad_enabled():
             raise UserError("EMA: fuse() made this network one for inference only; load the weights again to train")
         weights = self._weights()
-        evaluation = self.evaluation or choose(x, self.groups, self.folded_kernel is not None)
+        evaluation = self.evaluation or choose(x, self.groups)
         if evaluation == "fused":
             return _fused(x, weights, self.groups, forced=self.evaluation is not None)
         if evaluation == "folded":
@@ -90,7 +90,7 @@ def reference(x: Tensor, weights: Weights, groups: int) -> Tensor:
     return weigh(x, t.sigmoid(), groups)
 
 
-def choose(x: Tensor, groups: int, constants: bool = False) -> str:
+def choose(x: Tensor, groups: int) -> str:
     """The evaluation that is fastest for x, as measured (docs/ema.md), among those that can run where x is."""
     if x.device.type == "meta":
         return "reference"  # shapes and operations are counted by the definition
@@ -101,8 +101,8 @@ def choose(x: Tensor, groups: int, constants: bool = False) -> str:
         return "fused" if fits and _kernels_ready() else "folded"
     if exporting or torch.compiler.is_compiling():
         return "folded"  # sizes may change afterwards
-    gains_more = constants or torch.is_grad_enabled()  # fewer small operations; a backward that is cheaper still
-    return "folded" if x.numel() >= (FOLDED_FROM // 2 if gains_more else FOLDED_FROM) else "reference"
+    least = FOLDED_FROM // 2 if torch.is_grad_enabled() else FOLDED_FROM  # the backward gains more than the forward
+    return "folded" if x.numel() >= least else "reference"
 
 
 def _power_of_two(size: int) -> int:
