@@ -40,7 +40,8 @@ def test_a_label_stays_inside(box):
 
 @pytest.mark.parametrize("shape", [(1, 1), (8, 5), (20, 2000), (3000, 40)])
 def test_tiny_and_thin_pictures(shape):
-    draw_boxes(grey(*shape), np.array([[0, 0, shape[1], shape[0]]]), ["pedestrian 0.5"], [0])
+    image = draw_boxes(grey(*shape), np.array([[0, 0, shape[1], shape[0]]]), ["pedestrian 0.5"], [0])
+    assert image.shape[:2] == shape and (image != 90).any()
 
 
 def test_wild_coordinates_are_survived():
