@@ -6,6 +6,7 @@ Every block takes channels first (B, c1, H, W). The table in `registry.py` says 
 import torch
 from torch import nn
 
+from models.attention import ATTENTIONS, EMA
 from models.conv import (
     BN_EPS,
     BN_MOMENTUM,
@@ -18,7 +19,6 @@ from models.conv import (
     Focus,
     GhostConv,
 )
-from models.ema import EMA
 from models.registry import joined, normalised, plain, register, repeated, same, scaled
 from models.transformer import TransformerBlock
 
@@ -45,7 +45,8 @@ __all__ = [
     "GhostConv",
 ]
 
-register(same)(EMA)
+for attention in ATTENTIONS:
+    register(same)(attention)
 register(plain, "nn.Upsample", "Upsample")(nn.Upsample)
 register(plain, "nn.MaxPool2d", "MaxPool2d")(nn.MaxPool2d)
 register(plain, "nn.ZeroPad2d", "ZeroPad2d")(nn.ZeroPad2d)

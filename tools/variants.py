@@ -10,6 +10,21 @@ from utils.errors import LOG, run_command
 from utils.files import write_text
 
 SIZES = "nsmlx"
+ATTENTIONS = (  # those that are compared with EMA, of sizes n and s
+    "SE",
+    "CBAM",
+    "BAM",
+    "ECA",
+    "SGE",
+    "CoordAtt",
+    "ShuffleAttention",
+    "TripletAttention",
+    "PSA",
+    "NAM",
+    "GAM",
+    "ParNet",
+    "ParNetAttention",
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +49,16 @@ def _of_size(size: str) -> list[Variant]:
     ]
 
 
-VARIANTS = tuple(variant for size in SIZES for variant in _of_size(size))
+def _compared(size: str, block: str) -> Variant:
+    """Any other attention at the paper's place."""
+    out = f"variants/attention/yolov5{size}-{block.lower()}.yaml"
+    return Variant(f"yolov5{size}.yaml", out, ("backbone-last2",), block)
+
+
+VARIANTS = (
+    *(variant for size in SIZES for variant in _of_size(size)),
+    *(_compared(size, block) for size in "ns" for block in ATTENTIONS),
+)
 
 
 def render(variant: Variant) -> str:

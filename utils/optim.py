@@ -9,20 +9,26 @@ from utils.errors import UserError
 
 OPTIMIZERS = ("SGD", "Adam", "AdamW")
 NORMS = tuple(kind for name, kind in vars(nn).items() if "Norm" in name and isinstance(kind, type))
+# layers of which every weight is decayed, also one of a single row or column
+WEIGHTED = tuple(
+    kind for name, kind in vars(nn).items() if name.startswith(("Conv", "Linear")) and isinstance(kind, type)
+)
 MAX_GRADIENT_NORM = 10.0
 
 
 def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
     """Return (biases, decayed, norm weights), in the order of the modules; each parameter stands in exactly one.
 
-    A bias is what is called `bias`, a norm weight the `weight` of any normalisation layer; everything else is decayed,
-    parameters with names of their own included (as in stock). Frozen parameters stay in their group, without effect.
+    A bias is what is called `bias`, a norm weight the `weight` of any normalisation layer. With them go the scales and
+    shifts that a block holds itself, whatever they are called: parameters with fewer than two dimensions larger than 1,
+    outside of convolutions and linear layers. Everything else is decayed, so a model of stock's blocks has stock's
+    groups, but for C3TR's in_proj_bias, which stock decays. Frozen parameters stay in their group, without effect.
     """
     biases, decayed, norms = [], [], []
     for module, name, parameter in _own_parameters(model):
         if name == "bias":
             biases.append(parameter)
-        elif name == "weight" and isinstance(module, NORMS):
+        elif (name == "weight" and isinstance(module, NORMS)) or _is_scale(module, parameter):
             norms.append(parameter)
         else:
             decayed.append(parameter)
@@ -40,7 +46,8 @@ def build_optimizer(
         {"params": decayed, "weight_decay": weight_decay},
         {"params": norms, "weight_decay": 0.0},
     ]
-    fused = biases[0].device.type in ("cpu", "cuda")  # one pass over each tensor: a third of foreach's time on the CPU
+    # one pass over each tensor: a third of foreach's time on the CPU
+    fused = next(model.parameters()).device.type in ("cpu", "cuda")
     if name == "SGD":
         return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=True, fused=fused)
     if name in ("Adam", "AdamW"):
@@ -66,6 +73,10 @@ def describe_groups(optimizer: torch.optim.Optimizer) -> str:
         f"optimizer: {type(optimizer).__name__}(lr={rate:g}), parameters: {counts[0]} biases, "
         f"{counts[1]} weights (decay={decay:g}), {counts[2]} norm weights"
     )
+
+
+def _is_scale(module: nn.Module, parameter: nn.Parameter) -> bool:
+    return not isinstance(module, WEIGHTED) and sum(size > 1 for size in parameter.shape) < 2
 
 
 def _own_parameters(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Parameter]]:

@@ -5,8 +5,8 @@ import torch
 
 from models import build_model
 from models.ema import EMA, FOLDED_FROM, choose
+from tests.models.attention.golden import golden_errors
 from tests.models.attention_cases import make_input, make_module, run
-from tests.models.reference import attention_errors
 from utils.errors import UserError
 
 
@@ -16,7 +16,7 @@ def test_empty_batch():
 
 @pytest.mark.parametrize(("file", "args"), [("ema_c64", (64,)), ("ema_c512", (512,)), ("ema_f8_c64", (64, None, 8))])
 def test_equals_the_authors_module(file, args):
-    errors = attention_errors(f"{file}.npz", EMA(*args).use("reference"))
+    errors = golden_errors(file, EMA(*args).use("reference"))
     assert max(errors.values()) < 1e-9, errors
 
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from models.ema_folded import constants_of, seen_by_taps
+from tests.models.attention.golden import golden_errors
 from tests.models.attention_cases import check_errors, make_input, make_module, run
-from tests.models.reference import attention_errors
 
 DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
 SHAPES = [
@@ -43,7 +43,7 @@ def test_gradients_are_the_derivatives(factor):
 
 @pytest.mark.parametrize(("file", "args"), [("ema_c64", (64,)), ("ema_c512", (512,)), ("ema_f8_c64", (64, 8))])
 def test_equals_the_authors_module(file, args):
-    assert max(attention_errors(f"{file}.npz", folded(*args)).values()) < 1e-9
+    assert max(golden_errors(file, folded(*args)).values()) < 1e-9
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

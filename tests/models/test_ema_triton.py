@@ -7,8 +7,8 @@ import torch
 
 from models import ema
 from models.ema import EMA
+from tests.models.attention.golden import golden_errors
 from tests.models.attention_cases import check_errors, make_input, make_module, run
-from tests.models.reference import attention_errors
 from utils.errors import LOG, UserError
 
 pytest.importorskip("triton", reason="Triton is not installed")
@@ -59,7 +59,7 @@ def test_many_channels():
 @on_cpu
 def test_equals_the_authors_module(monkeypatch):
     monkeypatch.setattr(ema_triton, "CHUNK", 8192)  # whole tiles: fewer steps to interpret
-    assert max(attention_errors("ema_f8_c64.npz", fused(64, 8)).values()) < 1e-9
+    assert max(golden_errors("ema_f8_c64", fused(64, 8), ("eval",)).values()) < 1e-9
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)

@@ -2,16 +2,19 @@ import pytest
 import torch
 from torch import nn
 
+from models import build_model
+from models.common import C3TR
 from utils.errors import UserError
 from utils.optim import build_optimizer, describe_groups, freeze_layers, split_parameters
 
 
 class Odd(nn.Module):
-    """A parameter with a name of its own, as some attention modules have."""
+    """Parameters with names of their own, as some attention modules have: a scale, and a matrix."""
 
     def __init__(self):
         super().__init__()
-        self.alpha = nn.Parameter(torch.ones(3))
+        self.alpha = nn.Parameter(torch.ones(1, 3, 1, 1))
+        self.mixed = nn.Parameter(torch.ones(3, 2))
 
 
 def make_model():
@@ -24,8 +27,20 @@ def test_each_parameter_is_in_one_group():
     model = make_model()
     biases, decayed, norms = split_parameters(model)
     assert [id(p) for p in biases] == [id(p) for p in (model[0].bias, model[1].bias, model[2].bias, model[3].bias)]
-    assert [id(p) for p in decayed] == [id(p) for p in (model[0].weight, model[2].weight, model[5].alpha)]
-    assert [id(p) for p in norms] == [id(p) for p in (model[1].weight, model[3].weight)]
+    assert [id(p) for p in decayed] == [id(p) for p in (model[0].weight, model[2].weight, model[5].mixed)]
+    assert [id(p) for p in norms] == [id(p) for p in (model[1].weight, model[3].weight, model[5].alpha)]
+
+
+@pytest.mark.parametrize("build", [lambda: build_model("yolov5n.yaml", nc=1), lambda: C3TR(8, 8)], ids=["n", "C3TR"])
+def test_stocks_blocks_have_stocks_groups(build):
+    """By the names alone, but for the bias that PyTorch's attention calls in_proj_bias: stock decays it."""
+    with torch.device("meta"):
+        model = build()
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    biases, decayed, norms = ([names[parameter] for parameter in group] for group in split_parameters(model))
+    assert biases == [name for name in names.values() if name.endswith(".bias")]
+    assert norms == [name for name in names.values() if name.endswith((".bn.weight", "in_proj_bias"))]
+    assert set(decayed) == set(names.values()) - set(biases) - set(norms)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +56,7 @@ def test_groups_stand_in_stock_order(name, kind):
         assert first["nesterov"]
     else:
         assert first["betas"] == (0.9, 0.999)
-    assert "4 biases, 3 weights (decay=0.0005), 2 norm weights" in describe_groups(optimizer)
+    assert "4 biases, 3 weights (decay=0.0005), 3 norm weights" in describe_groups(optimizer)
 
 
 def test_a_step_equals_the_formula_in_any_memory_layout():
@@ -69,4 +84,4 @@ def test_frozen_layers_stay():
     model = make_model()
     assert freeze_layers(model, ()) == 0
     assert freeze_layers(model, ("0.", "1.")) == 4
-    assert [parameter.requires_grad for parameter in model.parameters()] == [False] * 4 + [True] * 5
+    assert [parameter.requires_grad for parameter in model.parameters()] == [False] * 4 + [True] * 6
