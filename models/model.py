@@ -72,7 +72,7 @@ class DetectionModel(nn.Module):
             raise UserError("fuse() made this network one for inference only; load the weights again to train")
         x, kept = images, {}
         for layer in self.model:
-            if layer.source != (layer.index - 1,):
+            if layer.takes_many or layer.source != (layer.index - 1,):
                 inputs = [x if i == layer.index - 1 else kept[i] for i in layer.source]
                 x = inputs if layer.takes_many else inputs[0]
             x = layer(x)

@@ -121,3 +121,16 @@ def test_bare_names_paths_and_mappings_build_the_same(tmp_path):
     by_content = build_model(by_name.yaml)
     shapes = [{k: v.shape for k, v in m.state_dict().items()} for m in (by_name, by_path, by_content)]
     assert shapes[0] == shapes[1] == shapes[2]
+
+
+def test_a_head_of_one_level_reads_the_layer_before_it():
+    model = build_model(
+        {
+            "nc": 2,
+            "anchors": [[10, 13, 16, 30]],
+            "backbone": [[-1, 1, "Conv", [8, 3, 2]], [-1, 1, "Conv", [16, 3, 2]]],
+            "head": [[[1], 1, "Detect", ["nc", "anchors"]]],
+        }
+    )
+    (raw,) = model(torch.zeros(1, 3, 32, 32))
+    assert raw.shape == (1, 2, 8, 8, 7) and model.strides == (4,)
