@@ -9,10 +9,13 @@ from tqdm import tqdm
 T = TypeVar("T")
 
 
-def progress(items: Iterable[T], label: str, total: int | None = None, unit: str = "it") -> "tqdm[T]":
-    """Wrap an iterable in a bar on stderr. Where stderr is no terminal it is refreshed only every 10 seconds."""
+def progress(
+    items: Iterable[T] | None, label: str, total: int | None = None, unit: str = "it", done: int = 0
+) -> "tqdm[T]":
+    """Wrap an iterable in a bar on stderr; without one the caller moves it on with `update(n)`, in a `with`. Of the
+    total so many were `done` before. Where stderr is no terminal it is refreshed only every 10 seconds."""
     interval = 0.2 if sys.stderr.isatty() else 10.0
-    return tqdm(items, desc=label, total=total, unit=unit, mininterval=interval, dynamic_ncols=True)
+    return tqdm(items, desc=label, total=total, unit=unit, initial=done, mininterval=interval, dynamic_ncols=True)
 
 
 def byte_progress(label: str, total: int | None, done: int = 0) -> tqdm:
