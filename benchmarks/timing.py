@@ -6,6 +6,7 @@ process to process. So everything is timed in child processes whose allocator ke
 
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -53,13 +54,14 @@ def hand_back(result: Any) -> None:
 
 def take_turns(contenders: dict[str, Work], device: torch.device, seconds: float) -> dict[str, float]:
     """Median milliseconds of a call of each contender; all take turns until about `seconds` have passed, 5 rounds at
-    least. On a GPU a turn is as many queued calls as fill 5 ms, between two events."""
+    least. Every round has an order of its own: what a contender finds in the caches is what the one before it left.
+    On a GPU a turn is as many queued calls as fill 5 ms, between two events."""
     turns = {name: _turns(work, device) for name, work in contenders.items()}
     times: dict[str, list[float]] = {name: [] for name in contenders}
-    end = time.perf_counter() + seconds
+    end, order, names = time.perf_counter() + seconds, random.Random(0), list(contenders)
     while time.perf_counter() < end or min(map(len, times.values())) < 5:
-        for name, work in contenders.items():
-            times[name].append(_time(work, device, turns[name]))
+        for name in order.sample(names, len(names)):
+            times[name].append(_time(contenders[name], device, turns[name]))
     return {name: statistics.median(values) for name, values in times.items()}
 
 
