@@ -3,8 +3,7 @@
 Misra et al., "Rotate to Attend: Convolutional Triplet Attention Module", WACV 2021 (arXiv 2010.03045).
 For each of H, W and C: its maximum and mean give two maps over the other two axes; a 7x7 convolution, batch norm and
 sigmoid make one gate of them. y = x * (gate(C, W) + gate(H, C) + gate(H, W)) / 3.
-Deviations: x is not rotated and copied three times, only the small pooled maps are, the same numbers; where several
-values share the maximum they share its gradient.
+Deviations: none in the numbers; x is not rotated and copied three times, only the small pooled maps are.
 """
 
 from collections import OrderedDict
@@ -38,4 +37,6 @@ def _gate() -> nn.Sequential:
 
 def _pool(x: Tensor, axis: int) -> Tensor:
     """(B, 2, other two axes): maximum and mean over one axis."""
-    return torch.stack((x.amax(axis), x.mean(axis)), 1)
+    # equal numbers; the gradient of the first is a quarter faster, the forward of the second
+    maximum = x.max(axis).values if x.requires_grad else x.amax(axis)
+    return torch.stack((maximum, x.mean(axis)), 1)
