@@ -29,6 +29,11 @@ class Letterbox:
         """xyxy boxes (..., 4) of the letterboxed picture -> boxes of the original one, clipped to it."""
         return unletterbox(boxes, self.ratio, self.pad, self.original)
 
+    def crop(self, picture: np.ndarray) -> np.ndarray:
+        """The part of a letterboxed (H, W, ...) picture that the original one fills; a view."""
+        (left, right), (top, bottom) = _split(self.pad[0]), _split(self.pad[1])
+        return picture[top : self.size[0] - bottom, left : self.size[1] - right]
+
 
 def fit(
     shape: tuple[int, int], new: int | tuple[int, int], *, stride: int = 32, auto: bool = True, scaleup: bool = True
