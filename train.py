@@ -2,13 +2,14 @@
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from data.loader import Batch
 from data.samplers import class_weights, image_weights
-from models import load_model
+from models import DetectionModel, load_model
 from tools.training_run import Run, reopen_run, start_run
 from utils.checkpoint import strip_checkpoint
 from utils.errors import LOG, run_command
@@ -19,10 +20,13 @@ from utils.plots import plot_results
 from utils.progress import progress
 from utils.report import write_results
 from utils.schedules import random_size, resize_batch
+from utils.score_sinks import CocoSink
 from utils.tables import score_table
 from utils.train_options import DECLINED, TrainOptions, check_options
-from utils.val_sinks import JsonSink, PlotSink, Sink
-from val import ValidationResult, ValOptions, validate
+from utils.val_options import ValOptions
+from utils.val_report import Circumstances, show_scores
+from utils.val_sinks import PlotSink, Sink
+from val import MAX_DET, ValidationResult, validate
 
 HEADER = ("Epoch", "GPU_mem", "box_loss", "obj_loss", "cls_loss", "Instances", "Size")
 PLOTTED_BATCHES = 3
@@ -90,9 +94,9 @@ def train_one_epoch(run: Run) -> list[float]:
     for number, batch in enumerate(bar):
         step = epoch * schedule.batches + number
         _plot_batch(run, batch, step)
-        images, targets = _to_device(run, batch, number)
+        images, targets, regions = _to_device(run, batch, number)
         schedule.apply(learner.optimizer, step)
-        terms = learner.train_step(images, targets, run.loss, schedule.is_update(step))
+        terms = learner.train_step(images, targets, run.loss, schedule.is_update(step), regions)
         if terms is None:
             raise learner.explain(images, f"{run.folder}, epoch {epoch}, batch {number}", batch.paths)
         sums += terms
@@ -105,7 +109,7 @@ def train_one_epoch(run: Run) -> list[float]:
 def validate_average(run: Run) -> ValidationResult:
     """Score the averaged weights on the validation split, with their loss."""
     with run.learner.autocast():
-        result = validate(run.learner.average.model, run.val_loader, _val_options(run), loss=run.loss)
+        result = _validate(run, run.learner.average.model, loss=run.loss)
     LOG.info(score_table(result, per_class=False))
     return result
 
@@ -119,8 +123,10 @@ def finish(run: Run) -> None:
         LOG.info(f"stopped early: the best epoch, {run.state.best_epoch}, is {run.options.patience} epochs old")
     with run.learner.autocast():
         model = load_model(best, run.model.device)
-        result = validate(model, run.val_loader, _val_options(run), sinks=_make_sinks(run, best))
+        sinks = _make_sinks(run, best)
+        result = _validate(run, model, sinks=sinks)
     LOG.info(score_table(result, per_class=True))
+    show_scores(result, Circumstances("val", run.image_size, run.spec.max_det or MAX_DET), sinks)
     if not run.options.noplots:
         plot_results(run.folder / "results.csv")
         run.board.add_images([run.folder / f"{name}.png" for name in PICTURES], run.state.epoch - 1)
@@ -144,21 +150,23 @@ def _weigh_images(run: Run) -> None:
 def _plot_batch(run: Run, batch: Batch, step: int) -> None:
     if step < PLOTTED_BATCHES and not run.options.noplots:
         titles = [path.name for path in batch.paths]
-        save_targets(run.folder / f"train_batch{step}.jpg", batch.images, batch.targets, titles, run.model.names)
+        path, names = run.folder / f"train_batch{step}.jpg", run.model.names
+        save_targets(path, batch.images, batch.targets, titles, names, batch.regions)
 
 
-def _to_device(run: Run, batch: Batch, number: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images (B, 3, H, W) in 0..1 and targets (N, 6), where the model is."""
+def _to_device(run: Run, batch: Batch, number: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Images (B, 3, H, W) in 0..1, targets (N, 6) and ignored regions (M, 9), where the model is."""
     images = batch.images.to(run.model.device, non_blocking=True)
     images = images.to(torch.float32, memory_format=torch.channels_last).div_(255)
     if run.options.multi_scale:
         size = random_size(run.image_size, run.stride, run.options.seed, run.state.epoch, number)
         images = resize_batch(images, size, run.stride)
-    return images, batch.targets.to(run.model.device, non_blocking=True)
+    return images, *(rows.to(run.model.device, non_blocking=True) for rows in (batch.targets, batch.regions))
 
 
-def _val_options(run: Run) -> ValOptions:
-    return ValOptions(single_cls=run.options.single_cls, max_det=run.spec.max_det)
+def _validate(run: Run, model: DetectionModel, **more: Any) -> ValidationResult:
+    options = ValOptions(single_cls=run.options.single_cls, max_det=run.spec.max_det)
+    return validate(model, run.val_loader, options, drop_regions=not run.spec.annotations, **more)
 
 
 def _make_sinks(run: Run, weights: Path) -> list[Sink]:
@@ -167,7 +175,7 @@ def _make_sinks(run: Run, weights: Path) -> list[Sink]:
     if Path(run.options.data).name == "coco.yaml" and not run.options.single_cls:
         annotations = run.spec.annotations.get("val")
         annotations = annotations if annotations and annotations.is_file() else None
-        sinks.append(JsonSink(run.folder, weights.stem, run.model.names, annotations))
+        sinks.append(CocoSink(run.folder, weights.stem, run.model.names, annotations))
     return sinks
 
 

@@ -8,58 +8,32 @@ from typing import Any
 import numpy as np
 import torch
 
+from data.images import read_image
 from data.loader import LoaderOptions, build_loader
 from data.prepare import ensure_data
 from data.spec import DatasetSpec, load_spec
 from models.backends import load_predictor
-from utils.coco_json import write_json
 from utils.device import select_device
+from utils.ensemble import check_ensemble, predict_parts, suppress_parts
 from utils.errors import LOG, UserError, run_command
-from utils.files import write_text
+from utils.ignored import drop_ignored
 from utils.letterbox import check_image_size
 from utils.metrics import DetectionMetrics, Scores
-from utils.nms import non_max_suppression
-from utils.options import option, parse_options
+from utils.options import parse_options
 from utils.progress import progress
 from utils.runs import make_run_folder
+from utils.score_sinks import CocoSink, VisDroneSink
+from utils.sliced_detector import BatchSlicer, make_batch_slicer
+from utils.slicing import read_slicing
 from utils.stopwatch import Stopwatch
-from utils.tables import score_csv, score_dict, score_table
-from utils.val_sinks import JsonSink, PlotSink, Sink, TextSink
+from utils.val_options import DECLINED, ValOptions, settle
+from utils.val_report import Circumstances, report
+from utils.val_sinks import PlotSink, Sink, TextSink
+from utils.visdrone_files import NAMES as VISDRONE_NAMES
 
+VISDRONE_COMMAND = "python -m data.prepare.visdrone"
 STAGES = ("pre-process", "inference", "NMS")
 MAX_DET = 300
-PRINTED_CLASSES = 50  # data sets with fewer classes always get a line per class
-DECLINED = {
-    "--save-hybrid": "is not offered: labels mixed into the predictions make every score wrong; use --save-txt",
-    "--dnn": "is not offered: ONNX files run in onnxruntime; leave it away",
-}
-
-
-@dataclass(frozen=True)
-class ValOptions:
-    """The flags of val.py; `validate` itself reads conf_thres, iou_thres, max_det, augment and single_cls."""
-
-    data: str = option("data/coco128.yaml", "data-set YAML")
-    weights: tuple[str, ...] = option(("yolov5s.pt",), ".pt or exported file; several .pt = ensemble")
-    batch_size: int = option(32, "images per batch")
-    imgsz: int = option(640, "image size in pixels", flags=("--img", "--img-size"))
-    conf_thres: float = option(0.001, "least confidence")
-    iou_thres: float = option(0.6, "overlap at which NMS suppresses")
-    max_det: int | None = option(None, "most detections per image (300, unless the data YAML says otherwise)")
-    task: str = option("val", "the split, or speed", choices=("train", "val", "test", "speed", "study"))
-    device: str = option("", "cpu, mps or a GPU's number")
-    workers: int = option(8, "processes that load images")
-    single_cls: bool = option(False, "treat all classes as one")
-    augment: bool = option(False, "test-time augmentation")
-    verbose: bool = option(False, "a line per class however many there are")
-    save_txt: bool = option(False, "write labels/*.txt")
-    save_conf: bool = option(False, "with confidences in them")
-    save_json: bool = option(False, "write COCO JSON and score it with pycocotools")
-    project: str = option("runs/val", "folder of runs")
-    name: str = option("exp", "name of the run")
-    exist_ok: bool = option(False, "write into an existing run folder")
-    half: bool = option(False, "half precision (GPU only)")
-    square: bool = option(False, "pad to squares, as exported files with a fixed shape need: to compare with them")
 
 
 @dataclass(frozen=True)
@@ -78,29 +52,34 @@ def validate(
     options: ValOptions = ValOptions(),  # noqa: B008 (frozen)
     loss: Callable | None = None,
     sinks: Sequence[Sink] = (),
+    slicer: BatchSlicer | None = None,
+    drop_regions: bool = True,
 ) -> ValidationResult:
     """Score a predictor (in evaluation mode) on every batch of a validation loader; single_cls wants a loader that
     has merged the classes, too.
 
     loss: a DetectionLoss of this model; then the model must be a DetectionModel, whose raw maps are judged and decoded
-    in one pass. Boxes are compared in original pixels.
+    in one pass. Boxes are compared in original pixels. slicer: adds what slices of the pictures show.
+    drop_regions: leave out what lies in ignored regions, as VisDrone's score does (COCO's has its own rule).
     """
     if getattr(model, "training", False):
         raise ValueError("validate() wants a model in evaluation mode: call model.eval() first")
     names = one_class(model.names) if options.single_cls else model.names
     metrics = DetectionMetrics(names)
-    watch = Stopwatch(model.device)
+    watch = slicer.watch if slicer else Stopwatch(model.device)
     terms: list[torch.Tensor] = []
     for batch in progress(loader, "validating", total=len(loader), unit="batch"):
         with watch.stage("pre-process"):
             images = batch.images.to(model.device, non_blocking=True).to(model.dtype) / 255
         with watch.stage("inference"):
-            pred = _predict(model, images, batch.targets, options, loss, terms)
+            pred = _predict(model, images, batch, options, loss, terms)
         with watch.stage("NMS"):
             in_batch = _suppress(pred, options)
         watch.count(len(images))
         found = [_to_original(rows, letterbox) for rows, letterbox in zip(in_batch, batch.letterboxes)]
-        for rows, labels in zip(found, batch.labels):
+        if slicer:
+            found, in_batch = slicer(batch, found)
+        for rows, labels in zip(*(drop_ignored(batch, found) if drop_regions else (found, batch.labels))):
             metrics.update(rows, labels)
         for sink in sinks:
             sink.add(batch, found, in_batch)
@@ -122,22 +101,24 @@ def one_class(names: Mapping[int, str]) -> dict[int, str]:
 def _predict(
     model: Any,
     images: torch.Tensor,
-    targets: torch.Tensor,
+    batch: Any,
     options: ValOptions,
     loss: Callable | None,
     terms: list[torch.Tensor],
-) -> torch.Tensor:
-    """Decoded predictions of a batch; its loss terms are added to `terms`."""
+) -> list[torch.Tensor]:
+    """Decoded predictions of a batch, see `predict_parts`; its loss terms are added to `terms`."""
     if loss is None:
-        return model.predict(images, augment=options.augment)
+        return predict_parts(model, images, options.augment, options.ensemble)
     raw = model(images)
-    terms.append(loss(raw, targets.to(model.device))[1].cpu())
-    return model.head.decode(raw)
+    regions = getattr(batch, "regions", ())  # batches and losses that know of none do as well
+    given = (batch.targets, regions) if len(regions) else (batch.targets,)
+    terms.append(loss(raw, *(rows.to(model.device) for rows in given))[1].cpu())
+    return [model.head.decode(raw)]
 
 
-def _suppress(pred: torch.Tensor, options: ValOptions) -> list[np.ndarray]:
+def _suppress(pred: Sequence[torch.Tensor], options: ValOptions) -> list[np.ndarray]:
     """Per image the (n, 6) rows that NMS leaves; one transfer for the whole batch."""
-    rows = non_max_suppression(
+    rows = suppress_parts(
         pred,
         options.conf_thres,
         options.iou_thres,
@@ -157,39 +138,27 @@ def _to_original(rows: np.ndarray, letterbox: Any) -> np.ndarray:
 
 def run(options: ValOptions) -> ValidationResult:
     """What the command does: load, validate, print the table, write the run folder."""
-    options = _settle(options)
+    options = settle(options)
+    read_slicing(options)
     device = select_device(options.device)
     spec = load_spec(options.data)
     split = "val" if options.task == "speed" else options.task
     spec.split(split)
     model = load_predictor(options.weights, device, options.half)
     _check_classes(model, spec, options)
+    check_ensemble(model, options.ensemble)
     ensure_data(spec, (split,))
-    loader = _make_loader(model, spec, split, options)
+    loader, size = _make_loader(model, spec, split, options)
     if options.max_det is None and spec.max_det:
         options = replace(options, max_det=spec.max_det)
     folder = make_run_folder(options.project, options.name, options.exist_ok)
     sinks = _make_sinks(folder, spec, split, options)
     _warm_up(model)
-    result = validate(model, loader, options, sinks=sinks)
-    _report(result, folder, options)
+    slicer = make_batch_slicer(model, options, options.max_det or MAX_DET, read_image)
+    result = validate(model, loader, options, sinks=sinks, slicer=slicer, drop_regions=not spec.annotations)
+    where = Circumstances(split, size, options.max_det or MAX_DET)
+    report(result, dict(zip(STAGES, result.speed_ms)), folder, where, sinks, options.verbose)
     return result
-
-
-def _settle(options: ValOptions) -> ValOptions:
-    """The options with what one implies for others."""
-    if options.task == "study":
-        raise UserError("--task study: comes in a later version; run val.py with --imgsz 320, 640, ... one by one")
-    for flag in ("conf_thres", "iou_thres"):
-        if not 0 <= getattr(options, flag) <= 1:
-            raise UserError(f"--{flag.replace('_', '-')} {getattr(options, flag)}: lies between 0 and 1")
-    for flag, least in (("batch_size", 1), ("imgsz", 1), ("max_det", 1), ("workers", 0)):
-        value = getattr(options, flag)
-        if value is not None and value < least:
-            raise UserError(f"--{flag.replace('_', '-')} {value}: must be at least {least}")
-    if options.task == "speed":
-        return replace(options, conf_thres=0.25, iou_thres=0.45, save_json=False)
-    return replace(options, save_json=options.save_json or Path(options.data).name == "coco.yaml")
 
 
 def _check_classes(model: Any, spec: DatasetSpec, options: ValOptions) -> None:
@@ -200,8 +169,8 @@ def _check_classes(model: Any, spec: DatasetSpec, options: ValOptions) -> None:
         )
 
 
-def _make_loader(model: Any, spec: DatasetSpec, split: str, options: ValOptions) -> Any:
-    """Rectangular batches as in stock; squares of the one size that a fixed file takes."""
+def _make_loader(model: Any, spec: DatasetSpec, split: str, options: ValOptions) -> tuple[Any, int]:
+    """Rectangular batches as in stock, squares of the one size that a fixed file takes; and that longer side."""
     size, batch_size = check_image_size(options.imgsz, max(model.max_stride, 32))[0], options.batch_size
     square = options.square or options.task == "speed"
     if model.fixed_shape:
@@ -222,7 +191,7 @@ def _make_loader(model: Any, spec: DatasetSpec, split: str, options: ValOptions)
         workers=options.workers,
         single_cls=options.single_cls,
     )
-    return build_loader(spec, split, settings)
+    return build_loader(spec, split, settings), size
 
 
 def _make_sinks(folder: Path, spec: DatasetSpec, split: str, options: ValOptions) -> list[Sink]:
@@ -230,13 +199,36 @@ def _make_sinks(folder: Path, spec: DatasetSpec, split: str, options: ValOptions
     sinks: list[Sink] = [] if options.task == "speed" else [PlotSink(folder, names)]
     if options.save_txt or options.save_conf:
         sinks.append(TextSink(folder / "labels", options.save_conf))
-    if options.save_json:
-        annotations = None if options.single_cls else spec.annotations.get(split)
-        if annotations and not annotations.is_file():
+    if options.task == "speed":
+        return sinks
+    annotations = None if options.single_cls else spec.annotations.get(split)
+    if annotations and not annotations.is_file():
+        if options.save_json:
             LOG.warning("%s: no such file; annotations are made from the labels instead", annotations)
-            annotations = None
-        sinks.append(JsonSink(folder, Path(options.weights[0]).stem, names, annotations))
-    return sinks
+        annotations = None
+    brief = not (options.save_json or spec.visdrone)
+    stem = Path(options.weights[0]).stem
+    return [
+        *sinks,
+        CocoSink(folder, stem, names, annotations, options.save_json, brief),
+        *_official(folder, spec, split, options),
+    ]
+
+
+def _official(folder: Path, spec: DatasetSpec, split: str, options: ValOptions) -> list[Sink]:
+    """The official VisDrone score where the data set has one, and its result files where they are asked for."""
+    annotations, reason = spec.visdrone.get(split), ""
+    if options.single_cls or spec.nc != len(VISDRONE_NAMES):
+        reason = "--single-cls merges its ten classes" if options.single_cls else f"it has ten classes, not {spec.nc}"
+        if options.save_visdrone:
+            raise UserError(f"--save-visdrone: is VisDrone's format, but {reason}; leave it away")
+    elif annotations and not annotations.is_dir():
+        reason = f"there is no folder {annotations} of original annotation files; `{VISDRONE_COMMAND}` makes it"
+    if annotations and reason:
+        LOG.warning("official VisDrone figures (AP, AP50, AP75, AR1 to AR500) are left out: %s", reason)
+        annotations = None
+    results = folder / "visdrone" if options.save_visdrone else None
+    return [VisDroneSink(folder, annotations, results)] if annotations or results else []
 
 
 def _warm_up(model: Any) -> None:
@@ -244,15 +236,6 @@ def _warm_up(model: Any) -> None:
     count, height, width = model.fixed_shape or (1, 2 * model.max_stride, 2 * model.max_stride)
     with torch.no_grad():
         model.predict(torch.zeros(count, 3, height, width, device=model.device, dtype=model.dtype))
-
-
-def _report(result: ValidationResult, folder: Path, options: ValOptions) -> None:
-    per_class = len(result.confusion) > 2 and (options.verbose or len(result.confusion) <= PRINTED_CLASSES)
-    LOG.info("%s", score_table(result, per_class))
-    LOG.info("Speed per image: %s", ", ".join(f"{ms:.1f} ms {stage}" for ms, stage in zip(result.speed_ms, STAGES)))
-    write_text(folder / "metrics.csv", score_csv(result))
-    write_json(folder / "metrics.json", score_dict(result) | {"speed_ms": dict(zip(STAGES, result.speed_ms))})
-    LOG.info("Results saved to %s", folder)
 
 
 def main() -> None:

@@ -28,8 +28,9 @@ class Pick:
 @dataclass(frozen=True)
 class Sample:
     """One picture on its way into a batch: image (H, W, 3) uint8 BGR; boxes (n, 5) float32 class, x1, y1, x2, y2 in its
-    pixels; original (height, width) of the file. Where the picture was merely resized and padded also letterbox, and
-    labels: the boxes in original pixels."""
+    pixels; original (height, width) of the file; regions (m, 4, 2) corners of its ignored regions' polygons in its
+    pixels, None where the data set has none. Where the picture was merely resized and padded also letterbox, and in
+    original pixels labels: the boxes, ignored: the regions (m, 4) float64 x1, y1, x2, y2."""
 
     image: np.ndarray
     boxes: np.ndarray
@@ -37,10 +38,13 @@ class Sample:
     original: tuple[int, int]
     letterbox: Letterbox | None = None
     labels: np.ndarray | None = None
+    regions: np.ndarray | None = None
+    ignored: np.ndarray | None = None
 
 
 class DetectionDataset(Dataset):
-    """images[i], labels[i] (n, 5) float32 class, cx, cy, w, h in 0..1, shapes[i] height, width in original pixels.
+    """images[i], labels[i] (n, 5) float32 class, cx, cy, w, h in 0..1, shapes[i] height, width in original pixels,
+    regions[i] (m, 4) float64 cx, cy, w, h in 0..1 of the ignored regions (None = no picture has any).
 
     A sample depends only on (seed, pick): never on the process that makes it or on what was made before.
     """
@@ -53,9 +57,11 @@ class DetectionDataset(Dataset):
         pipeline: Pipeline,
         seed: int = 0,
         cache: Getter | None = None,
+        regions: list[np.ndarray] | None = None,
     ) -> None:
         self.images, self.labels, self.shapes = images, labels, shapes
         self.pipeline, self.seed, self.cache = pipeline, seed, cache
+        self.regions = regions
 
     def __len__(self) -> int:
         return len(self.images)

@@ -27,14 +27,22 @@ class LabelRows:
 def read_rows(path: Path) -> LabelRows:
     """Read a label file. A bad row costs itself only; a file that cannot be read raises `UnreadableLabels`."""
     try:
+        return parse_rows(read_text(path))
+    except UnreadableLabels as error:
+        raise UnreadableLabels(f"its label file {error}") from None
+
+
+def read_text(path: Path) -> str:
+    """A file's text; `UnreadableLabels` says what the file is instead."""
+    try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise UnreadableLabels(f"its label file cannot be read ({describe_os_error(error)})") from None
+        raise UnreadableLabels(f"cannot be read ({describe_os_error(error)})") from None
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        raise UnreadableLabels(f"its label file {path.name} is not text")
-    return parse_rows(text)
+        raise UnreadableLabels(f"{path.name} is not text")
+    return text
 
 
 def parse_rows(text: str) -> LabelRows:
@@ -67,17 +75,27 @@ def _parse_row(words: list[str]) -> tuple[tuple[float, ...], bool]:
         raise ValueError(f"holds something that is no number: {' '.join(words)[:60]!r}") from None
     if len(values) != 5 and (len(values) < 7 or len(values) % 2 == 0):
         raise ValueError(f"has {len(values)} values, not 5 (class cx cy w h) or a polygon's 1 + 2n")
-    if not all(abs(value) < 1e9 for value in values):  # False for NaN too
-        raise ValueError("holds NaN or a number without end")
+    _check_finite(values)
     if values[0] < 0 or values[0] != int(values[0]):
         raise ValueError(f"has the class {words[0]}, not a whole number from 0 up")
-    box = values[1:] if len(values) == 5 else _polygon_box(values[1:])
+    box, clipped = check_box(values[1:] if len(values) == 5 else _polygon_box(values[1:]))
+    return (values[0], *box), clipped
+
+
+def check_box(box: list[float]) -> tuple[list[float], bool]:
+    """A cx, cy, w, h box cut to 0..1 and whether more than rounding was cut; ValueError where it is none."""
+    _check_finite(box)
     if not all(-SLACK <= value <= 1 + SLACK for value in box[:2]) or max(box[2:]) > 1 + 2 * SLACK:
         raise ValueError("lies outside the picture: coordinates must be parts of its sides, 0 to 1")
     box, clipped = _clip(box)
     if box[2] <= 0 or box[3] <= 0:
         raise ValueError("has no area")
-    return (values[0], *box), clipped
+    return box, clipped
+
+
+def _check_finite(values: list[float]) -> None:
+    if not all(abs(value) < 1e9 for value in values):  # False for NaN too
+        raise ValueError("holds NaN or a number without end")
 
 
 def _polygon_box(points: list[float]) -> list[float]:

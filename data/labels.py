@@ -12,22 +12,33 @@ import numpy as np
 
 from data.images import IMAGE_SUFFIXES
 from data.label_cache import Entry, examine, load_cache, save_cache, signature_of
+from data.region_files import RegionFiles, find_region_files, region_path
 from data.spec import DatasetSpec
 from utils.errors import LOG, UserError
 from utils.files import write_text
 from utils.progress import progress
 
 THREADS = 8
+PROBLEM_WORDS = {
+    "skipped": "images skipped",
+    "dropped": "bad rows dropped",
+    "duplicate": "repeated rows dropped",
+    "clipped": "rows clipped",
+    "region dropped": "bad regions dropped",
+    "region clipped": "regions clipped",
+}
 
 
 @dataclass(frozen=True)
 class LabelledImages:
     """The usable images of a split: labels[i] (n, 5) float32 class, cx, cy, w, h in 0..1; shapes (N, 2) height, width
-    in original pixels."""
+    in original pixels; regions[i] (m, 4) float64 cx, cy, w, h in 0..1 of the ignored regions, None where no image has
+    any or the data set does not use them."""
 
     images: list[Path]
     labels: list[np.ndarray]
     shapes: np.ndarray
+    regions: list[np.ndarray] | None = None
 
 
 def label_path(image: Path) -> Path:
@@ -60,23 +71,34 @@ def read_labels(spec: DatasetSpec, split: str, single_cls: bool = False) -> Labe
 
     single_cls: every class becomes 0 (and none is too high).
     """
-    images = list_images(spec, split)
-    places = ", ".join(map(str, spec.split(split)))
-    if not images:
-        raise UserError(f"{spec.yaml_file}: '{split}:' holds no image; looked for {_suffixes()} in {places}")
-    cache = _cache_file(images, spec.split(split))
-    entries, changed = _scan(images, cache, split)
-    report = cache.with_suffix(".problems.txt")
-    _summarise(split, entries, _save(cache, report, entries, changed))
+    entries = examine_split(spec, split)
     usable = {path: entry for path, entry in entries.items() if entry.usable}
     if not usable:
         first, entry = next(iter(entries.items()))
         reason = f"{first}: {entry.problems[0][2]}"
-        raise UserError(f"{spec.yaml_file}: none of the {len(images)} images in {places} can be used ({reason})")
+        places = ", ".join(map(str, spec.split(split)))
+        raise UserError(f"{spec.yaml_file}: none of the {len(entries)} images in {places} can be used ({reason})")
     if not single_cls:
         _check_classes(spec, usable)
     labels = [_one_class(entry.boxes) if single_cls else entry.boxes for entry in usable.values()]
-    return LabelledImages(list(usable), labels, np.array([entry.shape for entry in usable.values()], np.int64))
+    regions = [entry.regions for entry in usable.values()] if spec.ignore else []
+    shapes = np.array([entry.shape for entry in usable.values()], np.int64)
+    return LabelledImages(list(usable), labels, shapes, regions if any(map(len, regions)) else None)
+
+
+def examine_split(spec: DatasetSpec, split: str) -> dict[Path, Entry]:
+    """What is known of every image of a split, the unusable ones too, through the cache. Says in one line what was
+    wrong; classes are not judged. No image at all is a `UserError`."""
+    images = list_images(spec, split)
+    if not images:
+        places = ", ".join(map(str, spec.split(split)))
+        raise UserError(f"{spec.yaml_file}: '{split}:' holds no image; looked for {_suffixes()} in {places}")
+    cache = _cache_file(images, spec.split(split))
+    side_files = find_region_files(images)
+    entries, changed = _scan(images, side_files, cache, split)
+    report = _save(cache, _problem_lines(entries, side_files), entries, changed)
+    _summarise(split, entries, report, _region_words(entries, side_files, spec.ignore))
+    return entries
 
 
 def _suffixes() -> str:
@@ -123,16 +145,16 @@ def _cache_file(images: list[Path], entries: tuple[Path, ...]) -> Path:
     return base.with_name(f"{base.stem}-{key:08x}.cache")
 
 
-def _scan(images: list[Path], cache: Path, split: str) -> tuple[dict[Path, Entry], bool]:
+def _scan(images: list[Path], side_files: RegionFiles, cache: Path, split: str) -> tuple[dict[Path, Entry], bool]:
     """Entries of all images, only the changed ones read anew, and whether there were any."""
     known = load_cache(cache)
     labels = [label_path(image) for image in images]
     with ThreadPoolExecutor(THREADS) as pool:
-        signatures = pool.map(signature_of, images, labels)
+        signatures = pool.map(signature_of, images, labels, side_files.paths)
         old = [known.get(path) for path in images]
         fresh = [entry is not None and entry.signature == sign for entry, sign in zip(old, signatures)]
         todo = [i for i, keep in enumerate(fresh) if not keep]
-        found = pool.map(examine, [images[i] for i in todo], [labels[i] for i in todo])
+        found = pool.map(examine, *([files[i] for i in todo] for files in (images, labels, side_files.paths)))
         if todo:
             found = progress(found, f"{split}: reading labels", total=len(todo), unit="image")
         for i, entry in zip(todo, found):
@@ -141,16 +163,23 @@ def _scan(images: list[Path], cache: Path, split: str) -> tuple[dict[Path, Entry
     return entries, bool(todo) or len(known) != len(entries)
 
 
-def _save(cache: Path, report: Path, entries: dict[Path, Entry], changed: bool) -> Path | None:
+def _problem_lines(entries: dict[Path, Entry], side_files: RegionFiles) -> list[str]:
+    lines = []
+    for path, entry in entries.items():
+        for line, kind, text in entry.problems:
+            file = path
+            if line:
+                file = region_path(path) if kind.startswith("region") else label_path(path)
+            lines.append(f"{file}, line {line}: {kind}: {text}\n" if line else f"{file}: {kind}: {text}\n")
+    return lines + [f"{path}: region file: has no image\n" for path in side_files.orphans]
+
+
+def _save(cache: Path, lines: list[str], entries: dict[Path, Entry], changed: bool) -> Path | None:
     """Write cache and problem list where they are not up to date; the list's path, None where there is none."""
-    lines = [
-        f"{label_path(path)}, line {line}: {kind}: {text}\n" if line else f"{path}: {kind}: {text}\n"
-        for path, entry in entries.items()
-        for line, kind, text in entry.problems
-    ]
+    report, text = cache.with_suffix(".problems.txt"), "".join(lines)
     try:
-        if lines and (changed or not report.exists()):
-            write_text(report, "".join(lines))
+        if lines and (changed or not report.exists() or report.stat().st_size != len(text.encode())):
+            write_text(report, text)
         elif not lines:
             report.unlink(missing_ok=True)
         if changed:
@@ -161,14 +190,23 @@ def _save(cache: Path, report: Path, entries: dict[Path, Entry], changed: bool) 
     return report if report.exists() and lines else None
 
 
-def _summarise(split: str, entries: dict[Path, Entry], report: Path | None) -> None:
+def _region_words(entries: dict[Path, Entry], side_files: RegionFiles, used: bool) -> list[str]:
+    """What is to be said of ignored regions: nothing where there are none."""
+    counts = [len(entry.regions) for entry in entries.values() if entry.usable and len(entry.regions)]
+    words = [f"{sum(counts)} ignored regions in {len(counts)} images"] if counts else []
+    if words and not used:
+        words = [f"{words[0]} that 'ignore: false' leaves unused"]
+    return words + ([f"{len(side_files.orphans)} files of regions without an image"] if side_files.orphans else [])
+
+
+def _summarise(split: str, entries: dict[Path, Entry], report: Path | None, regions: list[str]) -> None:
     usable = [entry for entry in entries.values() if entry.usable]
     kinds = Counter(kind for entry in entries.values() for _, kind, _ in entry.problems)
     parts = [f"{len(usable)} images", f"{sum(len(entry.boxes) for entry in usable)} boxes"]
     parts += [f"{sum(entry.has_label_file and not len(entry.boxes) for entry in usable)} empty"]
     parts += [f"{sum(not entry.has_label_file for entry in usable)} without a label file"]
-    words = {"skipped": "images skipped", "dropped": "bad rows dropped", "duplicate": "repeated rows dropped"}
-    parts += [f"{kinds[kind]} {text}" for kind, text in {**words, "clipped": "rows clipped"}.items() if kinds[kind]]
+    parts += regions
+    parts += [f"{kinds[kind]} {text}" for kind, text in PROBLEM_WORDS.items() if kinds[kind]]
     LOG.info("%s: %s%s", split, ", ".join(parts), f" (listed in {report})" if report else "")
 
 

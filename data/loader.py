@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -30,17 +31,24 @@ ERROR_MARK = f"{UserError.__name__}: "
 class Batch:
     """images (B, 3, H, W) uint8 RGB; targets (N, 6) float32 image number, class, cx, cy, w, h in 0..1 of the batch
     image; paths (B). In validation also letterboxes (B) and labels (B): (n, 5) class, x1, y1, x2, y2 in original
-    pixels."""
+    pixels.
+
+    Ignored regions, where objects may be that have no label: regions (M, 9) float32 image number, then x, y of four
+    corners of a convex polygon in 0..1 of the batch image (a turned one may stick out); in validation also ignored (B):
+    (k, 4) float64 x1, y1, x2, y2 in original pixels, exact where the data set's own were integers."""
 
     images: torch.Tensor
     targets: torch.Tensor
     paths: tuple[Path, ...]
     letterboxes: tuple[Letterbox, ...] = ()
     labels: tuple[np.ndarray, ...] = ()
+    regions: torch.Tensor = field(default_factory=partial(torch.zeros, 0, 9))
+    ignored: tuple[np.ndarray, ...] = ()
 
     def pin_memory(self) -> "Batch":
         """The same batch in page-locked memory (PyTorch's loader calls this)."""
-        return replace(self, images=self.images.pin_memory(), targets=self.targets.pin_memory())
+        pinned = {name: getattr(self, name).pin_memory() for name in ("images", "targets", "regions")}
+        return replace(self, **pinned)
 
 
 @dataclass(frozen=True)
@@ -128,7 +136,7 @@ def build_loader(spec: DatasetSpec, split: str, options: LoaderOptions) -> Loade
         pipeline = ValPipeline(options.image_size, sizes)
     copies = copies_in_memory(options.workers, options.start_method)
     cache = make_cache(options.cache, found.images, found.shapes, options.image_size, copies)
-    dataset = DetectionDataset(found.images, found.labels, found.shapes, pipeline, options.seed, cache)
+    dataset = DetectionDataset(found.images, found.labels, found.shapes, pipeline, options.seed, cache, found.regions)
     return Loader(dataset, order, options.workers, options.start_method)
 
 
@@ -150,7 +158,16 @@ def collate(samples: Sequence[Sample]) -> Batch:
         tuple(sample.path for sample in samples),
         letterboxes,
         tuple(sample.labels for sample in samples if sample.labels is not None),
+        _region_rows(samples, (width, height)),
+        tuple(sample.ignored for sample in samples if sample.ignored is not None),
     )
+
+
+def _region_rows(samples: Sequence[Sample], size: tuple[int, int]) -> torch.Tensor:
+    """The samples' ignored regions as a batch's, size = (width, height)."""
+    found = [(i, sample.regions) for i, sample in enumerate(samples) if sample.regions is not None]
+    rows = [np.insert((corners / size).reshape(-1, 8), 0, i, axis=1) for i, corners in found if len(corners)]
+    return torch.from_numpy(np.concatenate(rows).astype(np.float32)) if rows else torch.zeros(0, 9)
 
 
 def to_planes(image: np.ndarray, planes: np.ndarray) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from data.augment import magnification
 from data.images import resized_shape
 from utils.letterbox import GREY, fit
+from utils.regions import cut
 
 Reader = Callable[[int, float], tuple[np.ndarray, tuple[float, float]]]
 PIXEL = 0.5  # a pixel with index i covers i - 0.5 to i + 0.5
@@ -63,6 +64,14 @@ def tile_boxes(tile: Tile, labels: np.ndarray, canvas: tuple[int, int]) -> np.nd
     pad, limits = np.array(tile.pad, np.float32), np.array([canvas[1], canvas[0]], np.float32)
     low, high = (centre - half + pad).clip(0, limits), (centre + half + pad).clip(0, limits)
     return np.concatenate((labels[:, :1], low, high), 1)
+
+
+def tile_regions(tile: Tile, regions: np.ndarray) -> np.ndarray:
+    """(m, 4) cx, cy, w, h in parts of the picture -> (k, 4) x1, y1, x2, y2 on the canvas, cut to what it shows of the
+    picture."""
+    sides, pad = np.array(tile.shape[::-1], np.float64), np.array(tile.pad, np.float64)
+    centre, half = regions[:, :2] * sides + pad, regions[:, 2:] * sides / 2
+    return cut(np.concatenate((centre - half, centre + half), 1), tile.region)
 
 
 def draw(

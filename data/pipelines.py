@@ -18,11 +18,13 @@ from data.augment import (
 )
 from data.dataset import DetectionDataset, Pick, Sample
 from data.images import resized_shape
-from data.mosaic import Tile, draw, plan_mosaic, plan_single, tile_boxes
+from data.mosaic import Tile, draw, plan_mosaic, plan_single, tile_boxes, tile_regions
+from data.region_files import NONE, to_pixels
 from utils.boxes import xywh_to_xyxy
 from utils.letterbox import Letterbox, apply, fit
+from utils.regions import flip, move, rectangles
 
-Pair = tuple[np.ndarray, np.ndarray]  # picture and boxes
+Scene = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # picture, boxes, ignored regions
 Flips = tuple[bool, bool]  # left to right, upside down
 PARTNERS = 7  # three for the mosaic, four for the one that is mixed in
 
@@ -45,19 +47,24 @@ class TrainPipeline:
         flips = random_flips(rng, self.hyp)
         if self.sizes is None and rng.random() < self.hyp.get("mosaic", 0.0):
             partners = pick.partners or tuple(rng.integers(len(data), size=PARTNERS).tolist())
-            image, boxes = self._mosaic(data, (pick.index, *partners[:3]), rng, flips)
+            image, boxes, regions = self._mosaic(data, (pick.index, *partners[:3]), rng, flips)
             if rng.random() < self.hyp.get("mixup", 0.0):
-                image, boxes = mixup((image, boxes), self._mosaic(data, partners[3:PARTNERS], rng, flips), rng)
+                *second, more = self._mosaic(data, partners[3:PARTNERS], rng, flips)
+                image, boxes = mixup((image, boxes), tuple(second), rng)
+                regions = None if regions is None else np.concatenate((regions, more))
         else:
-            image, boxes = self._single(data, pick.index, rng, flips)
-        return Sample(random_hsv(image, rng, self.hyp), boxes, data.images[pick.index], data.original(pick.index))
+            image, boxes, regions = self._single(data, pick.index, rng, flips)
+        image, original = random_hsv(image, rng, self.hyp), data.original(pick.index)
+        return Sample(image, boxes, data.images[pick.index], original, regions=regions)
 
-    def _mosaic(self, data: DetectionDataset, indices: tuple[int, ...], rng: np.random.Generator, flips: Flips) -> Pair:
+    def _mosaic(
+        self, data: DetectionDataset, indices: tuple[int, ...], rng: np.random.Generator, flips: Flips
+    ) -> Scene:
         tiles = plan_mosaic(rng.permutation(indices), data.shapes, self.image_size, rng)
         canvas, size = (2 * self.image_size,) * 2, (self.image_size,) * 2
         return _render(data, tiles, random_view(rng, self.hyp, canvas, size), flips)
 
-    def _single(self, data: DetectionDataset, index: int, rng: np.random.Generator, flips: Flips) -> Pair:
+    def _single(self, data: DetectionDataset, index: int, rng: np.random.Generator, flips: Flips) -> Scene:
         size = _size(self, index)
         tile = plan_single(index, data.shapes, self.image_size, size)
         return _render(data, [tile], random_view(rng, self.hyp, size, size), flips)
@@ -82,14 +89,21 @@ class ValPipeline:
         labels[:, 1:] = xywh_to_xyxy(labels[:, 1:]) * ([width, height] * 2)
         boxes[:, 1:] = labels[:, 1:] * (ratio * 2) + plan.pad * 2
         letterbox = Letterbox(original, plan.size, ratio, plan.pad)
-        return Sample(image, boxes, data.images[index], original, letterbox, labels)
+        ignored = to_pixels(data.regions[index] if data.regions else NONE, original)
+        regions = rectangles(ignored * (ratio * 2) + plan.pad * 2)
+        return Sample(image, boxes, data.images[index], original, letterbox, labels, regions, ignored)
 
 
-def _render(data: DetectionDataset, tiles: list[Tile], view: View, flips: Flips) -> Pair:
+def _render(data: DetectionDataset, tiles: list[Tile], view: View, flips: Flips) -> Scene:
     """What lies on the canvas, seen through `view` and flipped."""
     boxes = np.concatenate([tile_boxes(tile, data.labels[tile.index], view.canvas) for tile in tiles])
     boxes = flip_boxes(move_boxes(boxes, view), flips, view.size)
-    return draw(tiles, flip_matrix(flips, view.size) @ view.matrix, view.size, data.shapes, data.read), boxes
+    regions = None
+    if data.regions is not None:
+        regions = np.concatenate([tile_regions(tile, data.regions[tile.index]) for tile in tiles])
+        regions = flip(move(rectangles(regions), view.matrix, view.size), flips, view.size)
+    image = draw(tiles, flip_matrix(flips, view.size) @ view.matrix, view.size, data.shapes, data.read)
+    return image, boxes, regions
 
 
 def _size(pipeline: TrainPipeline | ValPipeline, index: int) -> tuple[int, int]:

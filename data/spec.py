@@ -17,7 +17,9 @@ class DatasetSpec:
 
     splits maps train / val / test (those that the YAML has) to absolute paths of image folders or .txt lists; names
     maps 0..nc-1 to class names; download is URLs or the name of one preparer, empty when there is none; annotations
-    maps splits to COCO JSON files; max_det is the most detections per image that the data set's own score looks at.
+    maps splits to COCO JSON files; max_det is the most detections per image that the data set's own score looks at;
+    ignore says whether ignored regions count, which lie in side files beside the labels (`data.region_files`); visdrone
+    maps splits to folders of VisDrone's original annotation files, which its official score needs.
     """
 
     yaml_file: Path
@@ -27,10 +29,13 @@ class DatasetSpec:
     download: tuple[str, ...] = ()
     annotations: dict[str, Path] | None = None
     max_det: int | None = None
+    ignore: bool = True
+    visdrone: dict[str, Path] | None = None
 
     def __post_init__(self) -> None:
-        if self.annotations is None:
-            object.__setattr__(self, "annotations", {})
+        for name in ("annotations", "visdrone"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, {})
 
     @property
     def nc(self) -> int:
@@ -64,8 +69,10 @@ def load_spec(yaml_file: str | Path) -> DatasetSpec:
         names=_names(file, content),
         splits=splits,
         download=() if in_place else _download(file, content.get("download")),
-        annotations=_annotations(file, root, content.get("annotations")),
+        annotations=_by_split(file, root, content, "annotations", "a COCO JSON file"),
         max_det=_max_det(file, content.get("max_det")),
+        ignore=_ignore(file, content.get("ignore")),
+        visdrone=_by_split(file, root, content, "visdrone", "a folder of VisDrone's annotation files"),
     )
 
 
@@ -140,11 +147,12 @@ def _is_url(text: str) -> bool:
     return text.startswith(("http://", "https://")) and len(text.split()) == 1
 
 
-def _annotations(file: Path, root: Path, value: object) -> dict[str, Path]:
+def _by_split(file: Path, root: Path, content: dict, key: str, what: str) -> dict[str, Path]:
+    value = content.get(key)
     if value is None:
         return {}
     if not isinstance(value, dict) or not _all_text(value.values()) or not set(value) <= set(SPLITS):
-        raise UserError(f"{file}: 'annotations:' is {value!r}; map train, val or test to a COCO JSON file")
+        raise UserError(f"{file}: '{key}:' is {value!r}; map train, val or test to {what}")
     return {split: (root / path).resolve() for split, path in value.items()}
 
 
@@ -156,3 +164,9 @@ def _max_det(file: Path, value: object) -> int | None:
     if value is not None and (type(value) is not int or value < 1):
         raise UserError(f"{file}: 'max_det: {value}' is not a positive whole number")
     return value
+
+
+def _ignore(file: Path, value: object) -> bool:
+    if value is not None and type(value) is not bool:
+        raise UserError(f"{file}: 'ignore: {value}' is neither true nor false")
+    return value is not False

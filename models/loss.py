@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional
 
 from models.assigner import Positives, assign
+from models.ignored import ignored_cells
 from utils.boxes import bbox_iou
 
 BALANCE = {3: (4.0, 1.0, 0.4)}  # objectness weight per level, finest first
@@ -15,7 +16,7 @@ FOCAL_ALPHA = 0.25
 
 
 class DetectionLoss:
-    """loss = DetectionLoss(model, hyp, imgsz); total, terms = loss(raw, targets)
+    """loss = DetectionLoss(model, hyp, imgsz); total, terms = loss(raw, targets); loss(raw, targets, regions)
 
     hyp: a hyper-parameter file's content, left as it is. Its gains are scaled here: box by 3 / levels, cls by
     nc / 80 x 3 / levels, obj by (imgsz / 640)^2 x 3 / levels. label_smoothing eps: class targets 1 - eps/2 and eps/2.
@@ -33,8 +34,14 @@ class DetectionLoss:
         self.positive, self.negative = 1 - label_smoothing / 2, label_smoothing / 2
         self.balance = BALANCE.get(head.nl, BALANCE_OTHERS)
 
-    def __call__(self, raw: Sequence[torch.Tensor], targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(
+        self, raw: Sequence[torch.Tensor], targets: torch.Tensor, regions: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """raw: nl maps (B, na, H, W, 5+nc); targets (N, 6): image, class, cx, cy, w, h in 0..1, on raw's device.
+
+        regions (M, 9): image and four corners x, y in 0..1 of the ignored regions, there too; None or (0, 9) = none.
+        Where a cell's centre lies in one, its anchors that no object is assigned to have no objectness loss. The mean
+        stays one over all cells, so that no other cell's gradient depends on the regions.
 
         -> total = B x (box + obj + cls), terms = (box, obj, cls) detached.
         """
@@ -47,7 +54,8 @@ class DetectionLoss:
             if len(iou):
                 box = box + (1 - iou).mean()
                 classes = classes + self._class_term(found, positives)
-            objectness = objectness + self._objectness_term(x, positives, iou) * self.balance[level]
+            ignored = None if regions is None or not len(regions) else ignored_cells(regions, _cells(x))
+            objectness = objectness + self._objectness_term(x, positives, iou, ignored) * self.balance[level]
         terms = torch.stack((box * self.box_gain, objectness * self.obj_gain, classes * self.cls_gain))
         return terms.sum() * raw[0].shape[0], terms.detach()
 
@@ -59,18 +67,35 @@ class DetectionLoss:
         wanted.scatter_(1, positives.classes[:, None], self.positive)
         return self._cross_entropy(found[:, 5:], wanted, self.cls_weight)
 
-    def _objectness_term(self, x: torch.Tensor, positives: Positives, iou: torch.Tensor) -> torch.Tensor:
-        """Mean cross entropy over all cells; a positive's target is how well its box overlaps now."""
-        wanted = torch.zeros_like(x[..., 4])
-        wanted[positives.image, positives.anchor, positives.row, positives.column] = iou.detach().clamp(0)
-        return self._cross_entropy(x[..., 4], wanted, self.obj_weight)
+    def _objectness_term(
+        self, x: torch.Tensor, positives: Positives, iou: torch.Tensor, ignored: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Mean cross entropy over all cells, of which the `ignored` (B, H, W) count 0 unless they are positives; a
+        positive's target is how well its box overlaps now."""
+        wanted, where = torch.zeros_like(x[..., 4]), tuple(positives[:4])
+        wanted[where] = iou.detach().clamp(0)
+        counts = None
+        if ignored is not None:
+            counts = (~ignored).to(x.dtype)[:, None].repeat(1, x.shape[1], 1, 1)
+            counts[where] = 1
+        return self._cross_entropy(x[..., 4], wanted, self.obj_weight, counts)
 
-    def _cross_entropy(self, logits: torch.Tensor, wanted: torch.Tensor, weight: float) -> torch.Tensor:
+    def _cross_entropy(
+        self, logits: torch.Tensor, wanted: torch.Tensor, weight: float, counts: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Mean over all elements, each times its 0 or 1 in `counts`."""
         pos_weight = None if weight == 1 else logits.new_tensor(weight)
         if self.gamma == 0:
-            return functional.binary_cross_entropy_with_logits(logits, wanted, pos_weight=pos_weight)
-        loss = functional.binary_cross_entropy_with_logits(logits, wanted, pos_weight=pos_weight, reduction="none")
+            return functional.binary_cross_entropy_with_logits(logits, wanted, counts, pos_weight=pos_weight)
+        loss = functional.binary_cross_entropy_with_logits(
+            logits, wanted, counts, reduction="none", pos_weight=pos_weight
+        )
         return (loss * focal_weight(logits.sigmoid(), wanted, self.gamma)).mean()
+
+
+def _cells(x: torch.Tensor) -> tuple[int, int, int]:
+    """(B, H, W) of a raw map (B, na, H, W, no)."""
+    return x.shape[0], x.shape[2], x.shape[3]
 
 
 def box_overlap(found: torch.Tensor, positives: Positives) -> torch.Tensor:

@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 import val
 from models import build_model
 from models.loss import DetectionLoss
+from utils import visdrone_files
 from utils.boxes import xyxy_to_xywh
 from utils.errors import UserError
 from utils.hyp import load_hyp
@@ -129,6 +131,16 @@ def test_augment_is_passed_on():
     assert model.augmented
 
 
+def test_what_lies_in_ignored_regions_does_not_count():
+    (batch,) = loader = made_up_loader()
+    batch.ignored = tuple(np.array([[0.0, 0, width, height]]) for height, width in SHAPES)
+    result = validate(MadeUpPredictor(), loader)
+    assert (result.instances, result.confusion.sum()) == (0, 0)
+    assert validate(MadeUpPredictor(), loader, drop_regions=False).instances == 6
+    batch.ignored = (np.empty((0, 4)),) * 3
+    assert validate(MadeUpPredictor(), loader).map == validate(MadeUpPredictor(), made_up_loader()).map
+
+
 def test_a_model_in_training_mode_is_refused():
     with pytest.raises(ValueError, match="evaluation mode"):
         validate(build_model("yolov5n.yaml", nc=2).train(), made_up_loader())
@@ -150,6 +162,16 @@ def test_a_loss_changes_nothing_but_the_loss():
     for rows, expected in zip(judged.calls[0][0], plain.calls[0][0]):
         assert len(rows) > 0
         np.testing.assert_allclose(rows, expected, atol=1e-4)
+
+
+def test_the_loss_leaves_ignored_regions_out():
+    torch.manual_seed(0)
+    model = build_model("yolov5n.yaml", nc=2, names=NAMES).eval()
+    loss, (batch,) = DetectionLoss(model, load_hyp("hyp.scratch-low.yaml"), 64), made_up_loader(64)
+    before = validate(model, [batch], loss=loss)
+    batch.regions = torch.tensor([[i, 0.0, 0, 1, 0, 1, 1, 0, 1] for i in range(3)])
+    after = validate(model, [batch], loss=loss)
+    assert after.loss[1] < before.loss[1] and after.loss[::2] == before.loss[::2] and after.map == before.map
 
 
 @pytest.fixture
@@ -225,13 +247,79 @@ def test_a_file_frozen_to_an_oblong_is_refused(monkeypatch, data):
 def test_speed_writes_no_pictures_and_uses_stocks_thresholds(monkeypatch, data):
     seen = []
     monkeypatch.setattr(
-        val, "validate", lambda _, loader, options, sinks: seen.append((loader, options)) or validate(*_nothing())
+        val,
+        "validate",
+        lambda _, loader, options, sinks, **_more: seen.append((loader, options)) or validate(*_nothing()),
     )
     _, folder = run(monkeypatch, data, task="speed", save_json=True)
     ((loader, options),) = seen
     assert (options.conf_thres, options.iou_thres) == (0.25, 0.45)
     assert next(iter(loader)).images.shape[2:] == (64, 64)
     assert {path.name for path in folder.iterdir()} == {"metrics.csv", "metrics.json"}
+
+
+@pytest.fixture
+def visdrone(data):
+    """The made-up data with VisDrone's classes, its original annotations and an ignored region in the last picture."""
+    folder = data.parent / "annotations"
+    folder.mkdir()
+    for number, (height, width) in enumerate(SHAPES):
+        region = f"0,0,{width},{height},0,0,0,0\n" * (number == 2)
+        rows = "".join(
+            f"{x1:g},{y1:g},{x2 - x1:g},{y2 - y1:g},1,{kind},0,0\n" for kind, (x1, y1, x2, y2) in enumerate(BOXES, 1)
+        )
+        (folder / f"{number}.txt").write_text(region + rows)
+    (data.parent / "ignored").mkdir()
+    (data.parent / "ignored/2.txt").write_text("0.5 0.5 1 1\n")
+    text = data.read_text().replace("[car, bus]", str(list(visdrone_files.NAMES)))
+    data.write_text(text + "max_det: 500\nvisdrone: {val: annotations}\n")
+    return data
+
+
+class TenClasses(FixedPredictor):
+    names, nc = dict(enumerate(visdrone_files.NAMES)), 10
+
+    def predict(self, images, augment=False):
+        found = super().predict(images, augment)
+        return torch.cat((found, torch.zeros(*found.shape[:2], 8)), 2)
+
+
+def test_all_scores_of_visdrone_side_by_side(monkeypatch, visdrone, caplog):
+    caplog.set_level("INFO")
+    result, folder = run(monkeypatch, visdrone, model=TenClasses(), save_visdrone=True)
+    assert (result.instances, result.map50) == (4, pytest.approx(0.995))  # the last picture is one ignored region
+    content = json.loads((folder / "metrics.json").read_text())
+    assert content["max_det"] == 500 and content["image_size"] == 256
+    assert content["coco"]["500"]["AP"] == pytest.approx(1) and content["visdrone"]["AP"] == pytest.approx(100)
+    assert content["visdrone"]["per_class"]["n_scored"][:2] == [2, 2]
+    lines = [line.split() for line in caplog.text.splitlines()]
+    assert ["maxDets", "500", "100", "500", "500", "500"] in lines
+    assert {path.name for path in folder.iterdir()} == {"metrics.csv", "metrics.json", "visdrone.csv", "visdrone"}
+    written = visdrone_files.read_results(folder / "visdrone" / "2.txt")
+    assert len(written) == 2 and written[0, 5] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"), [({"single_cls": True}, "--single-cls merges"), ({}, "no folder .*annotations of original")]
+)
+def test_official_figures_that_cannot_be_had_are_named(monkeypatch, visdrone, caplog, options, words):
+    (visdrone.parent / "annotations").rename(visdrone.parent / "elsewhere")
+    _, folder = run(monkeypatch, visdrone, model=TenClasses(), **options)
+    assert re.search(f"official VisDrone figures .* are left out: .*{words}", caplog.text)
+    assert "visdrone" not in json.loads((folder / "metrics.json").read_text())
+
+
+def test_visdrones_format_is_for_its_classes(monkeypatch, data):
+    with pytest.raises(UserError, match="--save-visdrone: is VisDrone's format, but it has ten classes, not 2"):
+        run(monkeypatch, data, save_visdrone=True)
+
+
+def test_every_data_set_has_scores_by_size(monkeypatch, data, caplog):
+    caplog.set_level("INFO")
+    _, folder = run(monkeypatch, data, model=FixedPredictor())
+    sizes = json.loads((folder / "metrics.json").read_text())["sizes"]
+    assert sum(row["objects"] for row in sizes.values()) == 6 and "32-64 px" in caplog.text
+    assert "maxDets" not in caplog.text
 
 
 def _nothing():

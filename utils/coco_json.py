@@ -1,38 +1,17 @@
-"""Predictions and labels in COCO's JSON format, and COCO's own scorer over them."""
+"""Predictions and labels in COCO's JSON format (scored by `utils.coco_eval`)."""
 
-import contextlib
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from utils.boxes import box_area
 from utils.errors import UserError, describe_os_error
 from utils.files import write_text
 
 ImageId = int | str
-
-# The order of COCOeval.stats. AP is over IoU .5:.05:.95 and at most 100 detections a picture unless its name says
-# otherwise; small < 32 x 32 <= medium < 96 x 96 <= large pixels of area.
-NUMBERS = (
-    "AP",
-    "AP50",
-    "AP75",
-    "AP_small",
-    "AP_medium",
-    "AP_large",
-    "AR_1",
-    "AR_10",
-    "AR_100",
-    "AR_small",
-    "AR_medium",
-    "AR_large",
-)
 
 
 def image_ids(paths: Sequence[Path]) -> list[ImageId]:
@@ -121,30 +100,6 @@ def ids_by_file(content: dict, paths: Sequence[Path]) -> list[ImageId | None]:
     return [known.get(path.name, stem if stem in numbers else None) for path, stem in zip(paths, by_stem)]
 
 
-def score(annotations: dict, predictions: list[dict], ids: Sequence[ImageId]) -> dict[str, float]:
-    """COCO's twelve numbers by pycocotools, by name (see NUMBERS), over the pictures `ids`; -1 = nothing to score.
-    Its prints are swallowed."""
-    results: list[dict[str, Any]] = [
-        {**entry, "id": number, "area": entry["bbox"][2] * entry["bbox"][3], "iscrowd": 0}
-        for number, entry in enumerate(predictions, 1)
-    ]
-    with contextlib.redirect_stdout(io.StringIO()):
-        found = {"images": annotations["images"], "annotations": results, "categories": annotations["categories"]}
-        evaluation = COCOeval(_index(annotations), _index(found), "bbox")
-        evaluation.params.imgIds = sorted(set(ids))
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return dict(zip(NUMBERS, map(float, evaluation.stats)))
-
-
 def write_json(path: Path, content: Any) -> None:
     """Write compact JSON, whole or not at all."""
     write_text(path, json.dumps(content, allow_nan=False))
-
-
-def _index(content: dict) -> COCO:
-    coco = COCO()
-    coco.dataset = content
-    coco.createIndex()
-    return coco

@@ -1,7 +1,7 @@
 """What learns: a network, the average of its weights, and the optimizer with its gradient scaler."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from utils.averaging import WeightAverage
 from utils.finite import nonfinite_error
 from utils.optim import MAX_GRADIENT_NORM
 
-Loss = Callable[[Sequence[torch.Tensor], torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+Loss = Callable[..., tuple[torch.Tensor, torch.Tensor]]  # of raw maps, targets and, where there are any, regions
 
 
 def autocast_dtype(device: torch.device) -> torch.dtype:
@@ -51,15 +51,23 @@ class Learner:
         device = next(self.model.parameters()).device
         return nullcontext() if self.dtype == torch.float32 else torch.autocast(device.type, self.dtype)
 
-    def train_step(self, images: torch.Tensor, targets: torch.Tensor, loss: Loss, update: bool) -> list[float] | None:
-        """Forward and backward; where `update`, also clip the gradients, step and forget them.
+    def train_step(
+        self,
+        images: torch.Tensor,
+        targets: torch.Tensor,
+        loss: Loss,
+        update: bool,
+        regions: torch.Tensor | None = None,
+    ) -> list[float] | None:
+        """Forward and backward; where `update`, also clip the gradients, step and forget them. `regions` (M, 9), if
+        there are any, are the loss's third argument.
 
         Returns the loss terms, or None, the weights untouched, where a term or the gradient's norm is not finite
         (with float16 a norm may be: the scaler skips such a step by itself).
         """
         with self.autocast():
             raw = self.model(images)
-        total, terms = loss(raw, targets)
+        total, terms = loss(raw, targets) if regions is None or not len(regions) else loss(raw, targets, regions)
         self.scaler.scale(total).backward()
         checked = [terms]
         if update:

@@ -17,15 +17,22 @@ MAX_SIDE = 1920
 MIN_CONFIDENCE = 0.25  # less certain boxes are left out
 BORDER = 255
 PLATE = (60, 60, 60)
+REGION = (160, 160, 160)  # outlines of ignored regions
 
 
 def save_mosaic(
-    path: Path, images: torch.Tensor, rows: Sequence[np.ndarray], titles: Sequence[str], names: Mapping[int, str]
+    path: Path,
+    images: torch.Tensor,
+    rows: Sequence[np.ndarray],
+    titles: Sequence[str],
+    names: Mapping[int, str],
+    regions: torch.Tensor | None = None,
 ) -> None:
     """Write up to 16 pictures of a batch as one.
 
     images (B, 3, H, W) uint8 RGB; rows: per image (n, 6) x1, y1, x2, y2, confidence, class in the batch's pixels
-    (confidence NaN = a label: drawn without a number); titles: a line per image, such as its file name.
+    (confidence NaN = a label: drawn without a number); titles: a line per image, such as its file name; regions
+    (M, 9): image number and four corners x, y in 0..1 of its ignored regions, drawn as grey outlines below the boxes.
     """
     count = min(len(images), MAX_IMAGES)
     columns = math.ceil(math.sqrt(count))
@@ -37,6 +44,8 @@ def save_mosaic(
         image = np.ascontiguousarray(images[number].cpu().numpy().transpose(1, 2, 0)[..., ::-1])
         if image.shape[:2] != tile:
             image = cv2.resize(image, (tile[1], tile[0]), interpolation=cv2.INTER_AREA)
+        if regions is not None and len(regions):
+            _draw_regions(image, regions[regions[:, 0] == number, 1:])
         _draw_rows(image, rows[number], tile[0] / height, tile[1] / width, names)
         _draw_frame(image, titles[number])
         top, left = (number // columns) * tile[0], (number % columns) * tile[1]
@@ -53,10 +62,15 @@ def target_rows(targets: torch.Tensor, batch: int, height: int, width: int) -> l
 
 
 def save_targets(
-    path: Path, images: torch.Tensor, targets: torch.Tensor, titles: Sequence[str], names: Mapping[int, str]
+    path: Path,
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    titles: Sequence[str],
+    names: Mapping[int, str],
+    regions: torch.Tensor | None = None,
 ) -> None:
-    """A mosaic of a batch with its targets: train_batch0.jpg, val_batch0_labels.jpg."""
-    save_mosaic(path, images, target_rows(targets, len(images), *images.shape[2:]), titles, names)
+    """A mosaic of a batch with its targets, and its ignored regions: train_batch0.jpg, val_batch0_labels.jpg."""
+    save_mosaic(path, images, target_rows(targets, len(images), *images.shape[2:]), titles, names, regions)
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
@@ -66,6 +80,12 @@ def write_image(path: Path, image: np.ndarray) -> None:
         raise ValueError(f"{path}: OpenCV cannot write this picture as {path.suffix}")
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.tobytes())
+
+
+def _draw_regions(image: np.ndarray, corners: torch.Tensor) -> None:
+    """Outline (m, 8) polygons, corners x, y in parts of the picture."""
+    points = corners.cpu().double().numpy().reshape(-1, 4, 2) * image.shape[1::-1]
+    cv2.polylines(image, list(np.round(points).astype(np.int32)), isClosed=True, color=REGION, thickness=2)
 
 
 def _draw_rows(image: np.ndarray, rows: np.ndarray, y_scale: float, x_scale: float, names: Mapping[int, str]) -> None:

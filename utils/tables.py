@@ -2,13 +2,28 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from utils.metrics import ClassScore, Scores
 
 HEADER = ("Class", "Images", "Instances", "P", "R", "mAP50", "mAP50-95")
 WIDTH = 11
+# The rows of `board`, as COCO names them; a score has some of them.
+FIGURES = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
+FIGURES += ("AR_1", "AR_10", "AR_100", "AR_500", "AR_small", "AR_medium", "AR_large")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One kind of score in `board`: its name in two parts, its detection limit, its figures in 0..1 by name (-1 or NaN
+    where there was nothing to score)."""
+
+    name: str
+    kind: str
+    max_det: int
+    figures: Mapping[str, float]
 
 
 def score_table(scores: Scores, per_class: bool) -> str:
@@ -54,18 +69,39 @@ def score_dict(scores: Scores) -> dict[str, Any]:
     }
 
 
-def twelve_table(numbers: Mapping[str, float], scores: Scores) -> str:
-    """COCO's twelve numbers, ours beside those that we have too; '-' where there was nothing to score."""
-    ours = {"AP": scores.map, "AP50": scores.map50, "AP75": _mean_ap75(scores)}
-    lines = [f"{'':>12}{'pycocotools':>13}{'ours':>9}"]
-    for name, value in numbers.items():
-        theirs = f"{value:.4f}" if value >= 0 else "-"
-        lines.append(f"{name:>12}{theirs:>13}" + (f"{ours[name]:>9.4f}" if name in ours else ""))
+def board(columns: Sequence[Column], split: str = "", image_size: int = 0) -> str:
+    """Scores of several kinds side by side in percent; '-' where a kind has no such figure or nothing was scored.
+    split and image_size: of the data, where they are known."""
+    heads = {
+        "percent": [column.name for column in columns],
+        "": [column.kind for column in columns],
+        **({"split": [split] * len(columns)} if split else {}),
+        **({"image size": [str(image_size)] * len(columns)} if image_size else {}),
+        "maxDets": [str(column.max_det) for column in columns],
+    }
+    rows = {name: [_percent(column.figures.get(name, -1)) for column in columns] for name in FIGURES}
+    shown = {name: cells for name, cells in rows.items() if any(name in column.figures for column in columns)}
+    return "\n".join(
+        f"{name:>11}" + "".join(f"{cell:>16}" for cell in cells) for name, cells in (heads | shown).items()
+    )
+
+
+def size_table(sizes: Mapping[str, Mapping[str, float]]) -> str:
+    """AP by object size, see `utils.coco_eval.evaluate`, in percent."""
+    lines = [f"{'object size':>22}{'Objects':>{WIDTH}}" + "".join(f"{name:>{WIDTH}}" for name in ("AP", "AP50", "AR"))]
+    for name, row in sizes.items():
+        cells = "".join(f"{_percent(row[key]):>{WIDTH}}" for key in ("AP", "AP50", "AR"))
+        lines.append(f"{name:>22}{row['objects']:>{WIDTH}}{cells}")
     return "\n".join(lines)
 
 
-def _mean_ap75(scores: Scores) -> float:
+def mean_ap75(scores: Scores) -> float:
+    """Our own mean AP at IoU 0.75, 0..1."""
     return sum(row.ap[5] for row in scores.per_class) / max(len(scores.per_class), 1)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f}" if value >= 0 else "-"
 
 
 def _means(scores: Scores) -> tuple[float, ...]:

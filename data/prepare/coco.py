@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from data.images import IMAGE_SUFFIXES
-from data.prepare.coco_instances import Instances, convert_instances, read_instances
+from data.prepare.coco_instances import CROWD, Instances, convert_instances, read_instances
 from data.prepare.gather import Gatherer, place, swap_in, workspace
 from data.prepare.report import Report
 from utils.download import RemoteFile
@@ -46,7 +46,8 @@ def main() -> None:
 def prepare(options: CocoOptions) -> list[Report]:
     """Prepare every wanted split and return what was counted.
 
-    As in stock: images/SPLIT, labels/SPLIT, the list SPLIT.txt and annotations/instances_SPLIT.json in `options.to`.
+    As in stock: images/SPLIT, labels/SPLIT, the list SPLIT.txt and annotations/instances_SPLIT.json in `options.to`;
+    and ignored/SPLIT with the boxes of crowds, if there are any.
     """
     options.to.mkdir(parents=True, exist_ok=True)
     todo = [f"{split}2017" for split in options.splits if options.force or not _is_done(options.to, f"{split}2017")]
@@ -76,7 +77,8 @@ def _prepare_split(split: str, gatherer: Gatherer, work: Path, options: CocoOpti
         raise UserError(f"{images}: holds none of the images that {listing} lists; nothing was converted")
     _tally(report, present, instances, listing.name)
     staging = work / f"new-{split}"
-    _write_labels(staging / "labels", present, instances)
+    _write_rows(staging / "labels", {name: instances.labels[name] for name in present})
+    _write_rows(staging / "ignored", {name: instances.ignored[name] for name in present if name in instances.ignored})
     _place_images(images, present, staging / "images", work, options)
     _finish(split, staging, listing, present, options.to)
     report.write(options.to / f"report_{split}.txt")
@@ -88,6 +90,8 @@ def _tally(report: Report, present: list[str], instances: Instances, listing: st
     report.images = len(present)
     for name in present:
         report.labels.update(row[0] for row in instances.labels[name])
+        if name in instances.ignored:
+            report.count(CROWD, len(instances.ignored[name]))
     for kind, detail in instances.notes:
         report.note(kind, f"{listing}, {detail}")
 
@@ -103,12 +107,13 @@ def _present(images: Path, instances: Instances, report: Report) -> list[str]:
     return sorted(files & instances.labels.keys())
 
 
-def _write_labels(folder: Path, present: list[str], instances: Instances) -> None:
+def _write_rows(folder: Path, rows: dict[str, list[tuple]]) -> None:
     """One file per image, empty for one without objects; the folder is renamed into place when it is complete."""
-    folder.mkdir(parents=True)
-    for name in present:
-        rows = (f"{row[0]} " + " ".join(f"{share:.6f}" for share in row[1:]) for row in instances.labels[name])
-        (folder / name).with_suffix(".txt").write_text("".join(row + "\n" for row in rows), encoding="utf-8")
+    if rows:
+        folder.mkdir(parents=True)
+    for name, found in rows.items():
+        lines = [" ".join(f"{v:.6f}" if isinstance(v, float) else f"{v}" for v in row) + "\n" for row in found]
+        (folder / name).with_suffix(".txt").write_text("".join(lines), encoding="utf-8")
 
 
 def _place_images(images: Path, present: list[str], staging: Path, work: Path, options: CocoOptions) -> None:
@@ -128,9 +133,11 @@ def _finish(split: str, staging: Path, listing: Path, present: list[str], to: Pa
     if listing.resolve() != annotations.resolve():
         with atomic_path(annotations) as temporary:
             shutil.copyfile(listing, temporary)
-    for kind in ("images", "labels"):
+    for kind in ("images", "labels", "ignored"):
         if (staging / kind).is_dir():
             swap_in(staging / kind, to / kind / split)
+        elif kind == "ignored":
+            shutil.rmtree(to / kind / split, ignore_errors=True)  # of an earlier conversion
     write_text(to / f"{split}.txt", "".join(f"./images/{split}/{name}\n" for name in present))
 
 

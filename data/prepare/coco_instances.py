@@ -7,7 +7,7 @@ from pathlib import Path
 
 from utils.errors import UserError
 
-CROWD = "annotations left out: crowds"
+CROWD = "ignored regions (crowds)"
 CLIPPED = "boxes clipped to their image"
 NO_AREA = "annotations dropped: no width or no height"
 OUTSIDE = "annotations dropped: outside the image"
@@ -18,11 +18,13 @@ UNKNOWN = "annotations dropped: unknown image or category"
 @dataclass(frozen=True)
 class Instances:
     """names: classes in the order of COCO's category ids; labels: rows (class, cx, cy, w, h) as shares of the image for
-    every image file that the JSON lists; notes: (kind, 'annotation ID: what it is')."""
+    every image file that the JSON lists; notes: (kind, 'annotation ID: what it is'); ignored: rows (cx, cy, w, h), the
+    boxes of crowds, for the image files that have any."""
 
     names: tuple[str, ...]
     labels: dict[str, list[tuple]]
     notes: list[tuple[str, str]]
+    ignored: dict[str, list[tuple]]
 
 
 class _Trouble(Exception):
@@ -42,8 +44,9 @@ def read_instances(path: Path) -> dict:
 
 
 def convert_instances(content: dict, place: str = "instances.json") -> Instances:
-    """Convert the content of an instances JSON. Crowds are left out, boxes cut to their image, whatever cannot be used
-    is noted; `place` names the file in the error that is raised where the image or category tables are broken."""
+    """Convert the content of an instances JSON. The boxes of crowds (iscrowd) become ignored regions, boxes are cut to
+    their image, whatever cannot be used is noted; `place` names the file in the error that is raised where the image or
+    category tables are broken."""
     try:
         categories = sorted(content["categories"], key=lambda category: category["id"])
         classes = {category["id"]: index for index, category in enumerate(categories)}
@@ -54,17 +57,21 @@ def convert_instances(content: dict, place: str = "instances.json") -> Instances
             f"{place}: an entry of 'images' or 'categories' is broken ({error!r}); fetch it again"
         ) from None
     labels = {name: [] for name, _, _ in images.values()}
-    notes = []
+    notes, ignored = [], {}
     for annotation in content["annotations"]:
         try:
             name, row, clipped = _row(annotation, classes, images)
+            crowd = bool(annotation.get("iscrowd"))
         except _Trouble as trouble:
             notes.append((trouble.args[0], f"annotation {_id(annotation)}: {trouble.args[1]}"))
             continue
-        labels[name].append(row)
+        if crowd:
+            ignored.setdefault(name, []).append(row[1:])
+        else:
+            labels[name].append(row)
         if clipped:
             notes.append((CLIPPED, f"annotation {_id(annotation)}: {name}, box {annotation['bbox']}"))
-    return Instances(names, labels, notes)
+    return Instances(names, labels, notes, ignored)
 
 
 def _image(image: dict) -> tuple[str, int, int]:
@@ -81,15 +88,12 @@ def _row(annotation: dict, classes: dict, images: dict) -> tuple[str, tuple, boo
         category, image = annotation["category_id"], annotation["image_id"]
         left, top, width, height = (float(value) for value in annotation["bbox"])
         known = category in classes and image in images
-        crowd = bool(annotation.get("iscrowd"))
     except (KeyError, TypeError, ValueError, AttributeError):
         raise _Trouble(UNUSABLE, str(annotation)[:120]) from None
     if not known:
         raise _Trouble(UNKNOWN, f"image {image}, category {category}")
     name, columns, rows = images[image]
     where = f"{name}, box {[left, top, width, height]}"
-    if crowd:
-        raise _Trouble(CROWD, where)
     if not all(map(math.isfinite, (left, top, width, height))):
         raise _Trouble(UNUSABLE, where)
     if width <= 0 or height <= 0:

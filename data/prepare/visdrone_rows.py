@@ -9,6 +9,7 @@ NAMES = ("pedestrian", "people", "bicycle", "car", "van", "truck", "tricycle", "
 CATEGORIES = ("ignored region", *NAMES, "others")
 IGNORED, OTHERS = 0, 11  # categories that never become classes; the others are class + 1
 COLUMNS = 8
+LARGEST = 65535  # pixels: no JPEG has a longer side
 
 CLIPPED = "boxes clipped to their image"
 UNREADABLE = "rows dropped: not eight numbers"
@@ -16,11 +17,13 @@ UNKNOWN = "rows dropped: unknown category or score"
 NO_AREA = "rows dropped: no width or no height"
 OUTSIDE = "rows dropped: outside the image"
 UNSCORED = "rows dropped: object with score 0"
+REPEATED = "rows repeated (kept here; training takes one of them)"
+WHOLE = "ignored regions that cover their whole image"
 
 
 @dataclass(frozen=True)
 class Note:
-    """A row that was dropped or changed: its line (from 1), one of the kinds above, what is wrong with it."""
+    """A row that was dropped, changed or odd: its line (from 1), one of the kinds above, what is wrong with it."""
 
     line: int
     kind: str
@@ -45,11 +48,13 @@ class _Trouble(Exception):
 def convert_annotation(text: str, shape: tuple[int, int] | None = None) -> Conversion:
     """Convert the rows `left, top, width, height, score, category, truncation, occlusion` of one image.
 
-    shape is the image's (height, width); boxes are cut to it. With None they stay in pixels and are not cut. Categories
-    1..10 with score 1 become labels, category 0 becomes ignored regions, 11 ('others') is only counted. Trailing commas
-    and empty lines are fine, the last two columns may be missing; no row costs another one.
+    shape is the image's (height, width); boxes are cut to it. With None they stay in pixels and are cut to the largest
+    image that there can be. Categories 1..10 with score 1 become labels, category 0 becomes ignored regions, 11
+    ('others') is only counted. Trailing commas and empty lines are fine, the last two columns may be missing; no row
+    costs another one.
     """
     labels, regions, notes = [], [], []
+    seen: set[tuple] = set()
     categories = [0] * (OTHERS + 1)
     for line, row in enumerate(text.splitlines(), 1):
         if not row.strip(", \t"):
@@ -64,12 +69,13 @@ def convert_annotation(text: str, shape: tuple[int, int] | None = None) -> Conve
         except _Trouble as trouble:
             notes.append(Note(line, *trouble.args))
             continue
-        if clipped:
-            notes.append(Note(line, CLIPPED, row.strip()))
+        label = (category - 1, *box)
+        notes += [Note(line, kind, _short(row)) for kind in _oddities(label, clipped, seen, shape)]
+        seen.add(label)
         if category == IGNORED:
             regions.append(box)
         else:
-            labels.append((category - 1, *box))
+            labels.append(label)
     return Conversion(_scaled(labels, 5, shape), _scaled(regions, 4, shape), tuple(categories), tuple(notes))
 
 
@@ -100,12 +106,19 @@ def _clip(left: float, top: float, width: float, height: float, shape: tuple[int
     if width <= 0 or height <= 0:
         raise _Trouble(NO_AREA, f"left, top, width, height = {row}")
     box = left, top, left + width, top + height
-    if shape is None:
-        return box, False
-    inside = max(left, 0.0), max(top, 0.0), min(box[2], shape[1]), min(box[3], shape[0])
+    image_height, image_width = shape or (LARGEST, LARGEST)
+    inside = max(left, 0.0), max(top, 0.0), min(box[2], image_width), min(box[3], image_height)
     if inside[2] <= inside[0] or inside[3] <= inside[1]:
-        raise _Trouble(OUTSIDE, f"left, top, width, height = {row} in {shape[1]} x {shape[0]} pixels")
+        raise _Trouble(OUTSIDE, f"left, top, width, height = {row} in {image_width} x {image_height} pixels")
     return inside, inside != box
+
+
+def _oddities(label: tuple, clipped: bool, earlier: set[tuple], shape: tuple[int, int] | None) -> list[str]:
+    """The kinds of notes on a row (category - 1, left, top, right, bottom) that is used all the same."""
+    found = [CLIPPED] if clipped else []
+    if label[0] != IGNORED - 1:
+        return [*found, REPEATED] if label in earlier else found
+    return [*found, WHOLE] if shape is not None and label[1:] == (0, 0, shape[1], shape[0]) else found
 
 
 def _scaled(rows: list[tuple], columns: int, shape: tuple[int, int] | None) -> np.ndarray:

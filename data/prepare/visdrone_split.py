@@ -1,7 +1,7 @@
 """One split in VisDrone's raw layout (images/ and annotations/) -> the same with labels/ and ignored/ beside them."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from utils.errors import UserError
 from utils.progress import progress
 
 REPORT = "report.txt"
+EMPTY = "annotation files without a row"
 
 
 def is_raw_split(folder: Path) -> bool:
@@ -35,11 +36,19 @@ def is_prepared(folder: Path) -> bool:
 def check_split(raw: Path) -> Report:
     """Convert every annotation with its boxes left in pixels, which needs no image, write nothing, and count."""
     report = Report(raw.name, NAMES)
-    files = _by_stem(raw / "annotations", (".txt",), report)
-    for stem, file in progress(sorted(files.items()), f"checking {raw.name}"):
-        _tally(report, stem, convert_annotation(_read(file)))
-    report.count("annotation files", len(files))
+    for _ in convert_folder(raw / "annotations", report):
+        pass
     return report
+
+
+def convert_folder(folder: Path, report: Report) -> Iterator[tuple[str, Conversion]]:
+    """Yield (name, conversion) of every annotation file of a folder, boxes in pixels, and count into `report`."""
+    files = _by_stem(folder, (".txt",), report)
+    report.count("annotation files", len(files))
+    for stem, file in progress(sorted(files.items()), f"checking {report.title}", unit="file"):
+        conversion = convert_annotation(_read(file))
+        _tally(report, stem, conversion)
+        yield stem, conversion
 
 
 def prepare_split(raw: Path, target: Path, work: Path, link: bool = False) -> Report:
@@ -96,6 +105,8 @@ def _tally(report: Report, stem: str, conversion: Conversion) -> None:
     report.labels.update(classes.tolist())
     report.rows.update(dict(zip(CATEGORIES, conversion.categories)))
     report.count("ignored regions", len(conversion.ignored))
+    if not conversion.notes and not any(conversion.categories):
+        report.note(EMPTY, f"annotations/{stem}.txt")
     for note in conversion.notes:
         report.note(note.kind, f"annotations/{stem}.txt, line {note.line}: {note.detail}")
 

@@ -25,9 +25,9 @@ def examined(monkeypatch):
     """The list that collects the names of the images read anew."""
     seen = []
 
-    def examine(image, label):
+    def examine(image, *files):
         seen.append(image.name)
-        return original(image, label)
+        return original(image, *files)
 
     original = module.examine
     monkeypatch.setattr(module, "examine", examine)
@@ -229,3 +229,78 @@ def test_links_are_followed_but_not_in_circles(tiny_dataset, tmp_path):
         (tmp_path / "images/train" / name).symlink_to(target)
     found = list_images(load_spec(tiny_dataset), "train")
     assert [path.name for path in found] == [*(f"{number}.jpg" for number in range(8)), "extra.jpg"]
+
+
+def write_regions(root, **files):
+    (root / "ignored/train").mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (root / f"ignored/train/{name.strip('_')}.txt").write_text(text)
+
+
+def test_no_ignored_regions(tiny_dataset, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    assert read_labels(load_spec(tiny_dataset), "train").regions is None
+    write_regions(tmp_path, _0="")
+    assert read_labels(load_spec(tiny_dataset), "train").regions is None
+    assert caplog.messages == ["train: 8 images, 24 boxes, 0 empty, 0 without a label file"] * 2
+
+
+def test_ignored_regions_are_read_counted_and_switched_off(tiny_dataset, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    write_regions(tmp_path, _0="0.5 0.5 1 1\n0.25 0.25 0.1 0.1\n", _3="0.5 0.5 0.5 0.5", _5="")
+    for ignore in (None, True):
+        found = read_labels(change(tiny_dataset, ignore=ignore), "train")
+        assert [len(rows) for rows in found.regions] == [2, 0, 0, 1, 0, 0, 0, 0]
+        assert found.regions[0].tolist() == [[0.5, 0.5, 1, 1], [0.25, 0.25, 0.1, 0.1]]
+        assert found.regions[0].dtype == np.float64 and found.regions[1].shape == (0, 4)
+    assert read_labels(load_spec(tiny_dataset), "val").regions is None
+    off = read_labels(change(tiny_dataset, ignore=False), "train")
+    assert off.regions is None and len(off.images) == 8
+    start = "train: 8 images, 24 boxes, 0 empty, 0 without a label file"
+    assert caplog.messages[:2] == [f"{start}, 3 ignored regions in 2 images"] * 2
+    assert caplog.messages[3] == f"{start}, 3 ignored regions in 2 images that 'ignore: false' leaves unused"
+
+
+def test_bad_regions_are_counted_and_listed_with_file_and_line(tiny_dataset, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    write_regions(tmp_path, _0="0.5 0.5 0.1 0.1\n\na b c d\n0.5 0.5 0.1\nnan 0 0 0\n3 4 5 6\n0.95 0.5 0.2 0.2\n")
+    write_regions(tmp_path, gone="0.5 0.5 0.1 0.1\n")
+    (tmp_path / "ignored/train/1.txt").write_bytes(b"\x80\x81")
+    for _ in range(2):  # the second time from the cache
+        caplog.clear()
+        found = read_labels(load_spec(tiny_dataset), "train")
+        assert len(found.images) == 8 and [len(rows) for rows in found.regions] == [2, *[0] * 7]
+        assert caplog.messages == [
+            "train: 8 images, 24 boxes, 0 empty, 0 without a label file, 2 ignored regions in 1 images, 1 files of "
+            f"regions without an image, 5 bad regions dropped, 1 regions clipped (listed in {tmp_path / PROBLEMS})"
+        ]
+    lines = (tmp_path / PROBLEMS).read_text().splitlines()
+    file = tmp_path / "ignored/train/0.txt"
+    assert lines[0] == f"{file}, line 3: region dropped: holds something that is no number: 'a b c d'"
+    assert [line.split(":")[0] for line in lines[1:5]] == [f"{file}, line {number}" for number in (4, 5, 6, 7)]
+    assert lines[5].endswith("the file of ignored regions 1.txt is not text") and "images/train/1.jpg" in lines[5]
+    assert lines[6] == f"{tmp_path / 'ignored/train/gone.txt'}: region file: has no image"
+    (tmp_path / "ignored/train/gone.txt").unlink()
+    read_labels(load_spec(tiny_dataset), "train")
+    assert len((tmp_path / PROBLEMS).read_text().splitlines()) == 6
+
+
+def test_the_cache_notices_side_files_that_change_come_and_go(tiny_dataset, tmp_path, monkeypatch):
+    write_regions(tmp_path, _0="0.5 0.5 0.1 0.1\n", _1="0.5 0.5 0.1 0.1\n", _2="0.5 0.5 0.1 0.1\n")
+    seen = examined(monkeypatch)
+    spec = load_spec(tiny_dataset)
+    first = read_labels(spec, "train")
+    seen.clear()
+    again = read_labels(spec, "train")
+    assert seen == []
+    np.testing.assert_array_equal(np.concatenate(again.regions), np.concatenate(first.regions))
+    write_regions(tmp_path, _0="0.5 0.5 0.25 0.1\n", _7="0.5 0.5 1 1\n")
+    (tmp_path / "ignored/train/2.txt").unlink()
+    found = read_labels(spec, "train")
+    assert sorted(seen) == ["0.jpg", "2.jpg", "7.jpg"]
+    assert [len(rows) for rows in found.regions] == [1, 1, 0, 0, 0, 0, 0, 1] and found.regions[0][0, 2] == 0.25
+    seen.clear()
+    read_labels(change(tiny_dataset, ignore=False), "train")
+    assert seen == []  # the switch costs no reading
+    (tmp_path / "ignored/train").rename(tmp_path / "ignored/away")
+    assert read_labels(spec, "train").regions is None

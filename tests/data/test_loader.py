@@ -10,6 +10,7 @@ from data.loader import LoaderOptions, build_loader, collate
 from data.spec import load_spec
 from tests.conftest import smooth_image, write_image
 from utils.errors import UserError
+from utils.files import read_yaml, write_yaml
 
 HYP = {"mosaic": 0.7, "mixup": 0.3, "degrees": 5.0, "translate": 0.1, "scale": 0.5, "shear": 2.0, "hsv_h": 0.015}
 HYP |= {"hsv_s": 0.7, "hsv_v": 0.4, "fliplr": 0.5, "flipud": 0.2, "copy_paste": 0.5}
@@ -189,3 +190,46 @@ def test_collating_swaps_colours_and_keeps_boxes_inside(tiny_dataset):
     batch = collate([replace(sample, image=image, boxes=np.float32([[1, -1, 0, 4, 4], [0, 0, 0, 9, 2]]))])
     assert batch.images[0].float().mean((1, 2)).tolist() == [200, 0, 0]
     np.testing.assert_allclose(batch.targets, [[0, 1, 0.25, 0.5, 0.5, 1], [0, 0, 0.5, 0.25, 1, 0.5]], atol=3e-4)
+
+
+def write_regions(root, split="train"):
+    folder = root / "ignored" / split
+    folder.mkdir(parents=True)
+    for number in range(3):
+        (folder / f"{number}.txt").write_text("0.5 0.5 1 1\n" if number else "0.250000 0.312500 0.187500 0.166667\n")
+
+
+def test_regions_come_with_the_batches_and_change_nothing_else(tiny_dataset, tmp_path):
+    before = contents(loader_of(tiny_dataset), 1)
+    write_regions(tmp_path)
+    loader = loader_of(tiny_dataset)
+    assert_same(contents(loader, 1), before)
+    batches = list(loader)
+    assert sum(len(batch.regions) for batch in batches) > 6
+    for batch in batches:
+        assert batch.regions.dtype == torch.float32 and batch.regions.shape[1:] == (9,) and batch.ignored == ()
+        assert set(batch.regions[:, 0].tolist()) <= set(range(len(batch.paths)))
+    helped = loader_of(tiny_dataset, workers=1)
+    helped.set_epoch(1)
+    assert all(torch.equal(batch.regions, other.regions) for batch, other in zip(batches, helped))
+    write_yaml(tiny_dataset, read_yaml(tiny_dataset) | {"ignore": False})
+    assert all(batch.regions.shape == (0, 9) for batch in loader_of(tiny_dataset))
+
+
+def test_validation_regions_in_original_pixels(tiny_dataset, tmp_path):
+    write_regions(tmp_path, "val")
+    found = {}
+    for batch in loader_of(tiny_dataset, "val"):
+        assert len(batch.ignored) == len(batch.paths)
+        for number, (path, letterbox, ignored) in enumerate(zip(batch.paths, batch.letterboxes, batch.ignored)):
+            found[path.name] = ignored.tolist()
+            rows = batch.regions[batch.regions[:, 0] == number, 1:].numpy()
+            corners = rows[:, [0, 1, 4, 5]] * np.array(letterbox.size[::-1] * 2)
+            np.testing.assert_allclose(letterbox.invert(corners), ignored, atol=1e-3)
+    # 0.jpg is 96 high and 128 wide: integers again, in spite of six decimals
+    assert found == {
+        "0.jpg": [[20, 22, 44, 38]],
+        "1.jpg": [[0, 0, 96, 128]],
+        "2.jpg": [[0, 0, 140, 100]],
+        "3.jpg": [],
+    }

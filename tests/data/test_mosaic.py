@@ -4,7 +4,7 @@ import pytest
 
 from data.augment import flip_matrix, move_boxes, random_view
 from data.images import reduce_image, reduction
-from data.mosaic import Tile, draw, plan_mosaic, plan_single, tile_boxes
+from data.mosaic import Tile, draw, plan_mosaic, plan_single, tile_boxes, tile_regions
 from tests.conftest import smooth_image
 from tests.data.test_augment import ALL
 
@@ -175,3 +175,11 @@ def test_boxes_go_where_stock_s_go():
 def test_no_labels():
     tile = plan_single(0, SHAPES, SIZE, (SIZE, SIZE))
     assert tile_boxes(tile, np.zeros((0, 5), np.float32), (SIZE, SIZE)).shape == (0, 5)
+
+
+def test_regions_are_cut_to_the_tile_s_visible_part():
+    tile = Tile(0, (100, 200), (-50, 30), (0, 30, 150, 110), (-50, 30))  # cut at the canvas' left edge and below
+    regions = np.array([[0.5, 0.5, 1, 1], [0.75, 0.25, 0.25, 0.1], [0.1, 0.5, 0.2, 0.5], [0.5, 0.9, 0.5, 0.2]])
+    found = tile_regions(tile, regions)
+    np.testing.assert_allclose(found, [[0, 30, 150, 110], [75, 50, 125, 60]], atol=1e-9)
+    assert tile_regions(tile, np.zeros((0, 4))).shape == (0, 4)

@@ -43,6 +43,25 @@ def test_optional_keys(tmp_path):
     assert spec.annotations == {"val": tmp_path / "a.json"} and spec.max_det == 500
 
 
+def test_visdrones_own_annotations(tmp_path):
+    spec = load_spec(write(tmp_path, path=str(tmp_path), visdrone={"val": "val/annotations"}))
+    assert spec.visdrone == {"val": tmp_path / "val/annotations"} and load_spec(write(tmp_path)).visdrone == {}
+    with pytest.raises(UserError, match="'visdrone:' is .*; map train, val or test to a folder"):
+        load_spec(write(tmp_path, visdrone="annotations"))
+
+
+def test_the_shipped_visdrone_file_asks_for_its_own_score():
+    spec = load_spec("VisDrone.yaml")
+    assert spec.max_det == 500 and {*spec.visdrone} == {"train", "val", "test"} and spec.ignore
+    for split, folder in spec.visdrone.items():
+        assert folder.parent == spec.splits[split][0].parent and folder.name == "annotations"
+
+
+@pytest.mark.parametrize("value, expected", [(None, True), (True, True), (False, False)])
+def test_ignored_regions_count_unless_switched_off(tmp_path, value, expected):
+    assert load_spec(write(tmp_path, ignore=value)).ignore is expected
+
+
 @pytest.mark.parametrize(
     "changes, words",
     [
@@ -62,6 +81,8 @@ def test_optional_keys(tmp_path):
         ({"download": 7}, "code in a data file is never run"),
         ({"annotations": "x.json"}, "'annotations:'"),
         ({"max_det": 0}, "'max_det: 0'"),
+        ({"ignore": 1}, "'ignore: 1' is neither true nor false"),
+        ({"ignore": "folder"}, "'ignore: folder' is neither true nor false"),
     ],
 )
 def test_mistakes_name_the_file(tmp_path, changes, words):

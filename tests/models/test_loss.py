@@ -4,6 +4,7 @@ import torch
 
 from models import build_model
 from models.assigner import assign
+from models.ignored import ignored_cells
 from models.loss import DetectionLoss
 from tests.models.reference import GOLDEN
 
@@ -79,3 +80,52 @@ def test_training_on_one_picture_lowers_the_loss():
         optimizer.step()
         history.append(total.item())
     assert history[-1] < 0.7 * history[0]
+
+
+REGIONS = torch.tensor([[0, 0.2, 0.3, 0.7, 0.3, 0.7, 0.8, 0.2, 0.8], [2, 0.5, 0.1, 0.9, 0.5, 0.5, 0.9, 0.1, 0.5]])
+TARGETS = torch.tensor([[0, 1, 0.45, 0.55, 0.3, 0.2], [1, 0, 0.3, 0.3, 0.2, 0.2], [2, 3, 0.8, 0.8, 0.05, 0.1]])
+
+
+def losses_and_gradients(targets, *regions, size=128, nc=4, **changes):
+    raw = made_up_maps(1, size, 5 + nc)
+    loss = DetectionLoss(build_model("yolov5n.yaml", nc=nc).double(), HYP | changes, size)
+    total, terms = loss(raw, targets, *regions)
+    total.backward()
+    return total.detach(), terms, [x.grad for x in raw], loss
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.5])
+def test_no_regions_change_no_bit(gamma):
+    plain = losses_and_gradients(TARGETS, fl_gamma=gamma)
+    for regions in (None, torch.zeros(0, 9)):
+        other = losses_and_gradients(TARGETS, regions, fl_gamma=gamma)
+        assert torch.equal(plain[0], other[0]) and torch.equal(plain[1], other[1])
+        assert all(torch.equal(a, b) for a, b in zip(plain[2], other[2]))
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.5])
+@pytest.mark.parametrize("obj_pw", [1.0, 2.0])
+def test_ignored_cells_lose_their_objectness_and_nothing_else(gamma, obj_pw):
+    _, terms, plain, loss = losses_and_gradients(TARGETS, fl_gamma=gamma, obj_pw=obj_pw)
+    _, less, masked, _ = losses_and_gradients(TARGETS, REGIONS, fl_gamma=gamma, obj_pw=obj_pw)
+    assert less[1] < terms[1] and torch.equal(less[[0, 2]], terms[[0, 2]])
+    for level, (before, after) in enumerate(zip(plain, masked)):
+        size = before.shape[2:4]
+        found = assign(TARGETS.double(), loss.head.anchors[level], size, HYP["anchor_t"])
+        positive = torch.zeros(before.shape[:4], dtype=torch.bool)
+        positive[found.image, found.anchor, found.row, found.column] = True
+        gone = ignored_cells(REGIONS, (3, *size))[:, None].expand_as(positive) & ~positive
+        assert gone[[0, 2]].flatten(1).any(1).all() and not gone[1].any()
+        assert (ignored_cells(REGIONS, (3, *size))[:, None] & positive).any() == bool(len(found.image))
+        expected = before.clone()
+        expected[..., 4][gone] = 0
+        assert torch.equal(after, expected) and (before[..., 4][gone] > 0).all()
+
+
+def test_a_region_over_everything_leaves_the_positives():
+    everything = torch.tensor([[i, 0.0, 0, 1, 0, 1, 1, 0, 1] for i in range(3)])
+    _, terms, gradients, loss = losses_and_gradients(TARGETS, everything)
+    counts = [len(assign(TARGETS.double(), loss.head.anchors[i], (s, s), 4.0).image) for i, s in enumerate((16, 8, 4))]
+    assert 0 < terms[1] < 0.1 and all((x[..., 4] != 0).sum() <= n for x, n in zip(gradients, counts))
+    _, terms, gradients, _ = losses_and_gradients(torch.zeros(0, 6), everything)
+    assert not terms.any() and not any(x.any() for x in gradients)

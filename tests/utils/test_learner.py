@@ -113,3 +113,16 @@ def test_precision_of_the_cpu(monkeypatch, capabilities, dtype):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert autocast_dtype(torch.device("cpu")) == dtype
     assert not make_learner(0).scaler.is_enabled()
+
+
+def test_regions_reach_the_loss_only_where_there_are_any():
+    learner, seen = make_learner(0), []
+
+    def with_regions(raw, targets, *regions):
+        seen.append(regions)
+        return loss(raw, targets)
+
+    images, regions = torch.rand(2, 1, 2, 2), torch.ones(1, 9)
+    for given in (None, torch.zeros(0, 9), regions):
+        learner.train_step(images, torch.ones(2, 2), with_regions, update=False, regions=given)
+    assert seen == [(), (), (regions,)]

@@ -97,6 +97,16 @@ def test_mosaic_shows_every_picture_with_its_boxes(tmp_path):
     assert (mosaic[100, 150] == 255).all()  # an empty place
 
 
+def test_ignored_regions_are_grey_outlines(tmp_path):
+    images = torch.zeros(2, 3, 100, 200, dtype=torch.uint8)
+    regions = torch.tensor([[1, 0.25, 0.5, 0.5, 0.3, 0.75, 0.5, 0.5, 0.8], [1, -3, -3, 3, -3, 3, 9, -3, 9]])
+    save_targets(tmp_path / "r.png", images, torch.zeros(0, 6), ["", ""], NAMES, regions)
+    first, second = np.split(picture(tmp_path / "r.png"), 2, axis=1)
+    assert not first[30:80, 40:160].any()
+    assert {*second[50, 48:53].max(1)} >= {160} and (second[50, 60:140] == 0).all()
+    assert second[30, 100].tolist() == second[80, 100].tolist() == [160] * 3
+
+
 def test_mosaic_of_many_large_pictures_is_kept_small(tmp_path):
     images = torch.randint(0, 255, (20, 3, 640, 320), dtype=torch.uint8)
     save_targets(tmp_path / "train_batch0.jpg", images, torch.zeros(0, 6), ["x"] * 20, NAMES)

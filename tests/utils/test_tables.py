@@ -3,9 +3,8 @@ import json
 
 import numpy as np
 
-from utils.coco_json import NUMBERS
 from utils.metrics import DetectionMetrics
-from utils.tables import score_csv, score_dict, score_table, twelve_table
+from utils.tables import Column, board, mean_ap75, score_csv, score_dict, score_table, size_table
 
 NAMES = {0: "car", 1: "a class with quite a long name"}
 
@@ -42,8 +41,18 @@ def test_csv_and_json_hold_the_same():
     assert len(content["classes"][0]["ap"]) == 10 and content["confusion"][0][0] == 1
 
 
-def test_twelve_numbers_beside_ours():
-    numbers = dict.fromkeys(NUMBERS, 0.5) | {"AP_small": -1.0}
-    lines = twelve_table(numbers, scores()).splitlines()
-    assert lines[1].split() == ["AP", "0.5000", f"{scores().map:.4f}"]
-    assert lines[4].split() == ["AP_small", "-"] and len(lines) == 13
+def test_scores_side_by_side():
+    ours = Column("ours", "", 300, {"AP": scores().map, "AP75": mean_ap75(scores())})
+    other = Column("COCO", "(pycocotools)", 100, {"AP": 0.5, "AP_small": -1.0, "AR_1": float("nan")})
+    lines = [line.split() for line in board([ours, other], "val", 640).splitlines()]
+    assert lines[0] == ["percent", "ours", "COCO"] and lines[4] == ["maxDets", "300", "100"]
+    assert lines[2:4] == [["split", "val", "val"], ["image", "size", "640", "640"]]
+    assert lines[5:7] == [["AP", f"{100 * scores().map:.2f}", "50.00"], ["AP75", f"{100 * scores().map:.2f}", "-"]]
+    assert lines[7:] == [["AP_small", "-", "-"], ["AR_1", "-", "-"]]
+    assert "split" not in board([other])
+
+
+def test_sizes_as_a_table():
+    row = {"objects": 3, "AP": 0.25, "AP50": 0.5, "AR": -1.0}
+    lines = size_table({"< 16 px": row}).splitlines()
+    assert lines[1].split() == ["<", "16", "px", "3", "25.00", "50.00", "-"] and len(lines[0]) == len(lines[1])

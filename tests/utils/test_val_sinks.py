@@ -1,16 +1,12 @@
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 
-from utils.coco_json import write_json
-from utils.errors import UserError
 from utils.letterbox import fit
 from utils.metrics import DetectionMetrics
-from utils.val_sinks import JsonSink, PlotSink, TextSink, label_text
+from utils.val_sinks import PlotSink, TextSink, label_text
 
 NAMES = {0: "car", 1: "bus"}
 ROW = np.array([[10, 20, 30, 40, 0.5, 1]], dtype=np.float32)
@@ -64,47 +60,3 @@ def test_plots_of_the_first_batches(tmp_path):
     names = {path.name for path in tmp_path.iterdir()}
     assert {"val_batch0_labels.jpg", "val_batch0_pred.jpg", "PR_curve.png", "confusion_matrix.png"} <= names
     assert "val_batch1_pred.jpg" not in names
-
-
-def test_json_without_any_picture(tmp_path):
-    sink = JsonSink(tmp_path, "best", NAMES)
-    sink.finish(scores())
-    assert json.loads((tmp_path / "best_predictions.json").read_text()) == []
-    assert sink.numbers["AP"] == -1
-
-
-def test_json_against_the_labels(tmp_path, caplog):
-    caplog.set_level("INFO")
-    sink = JsonSink(tmp_path, "best", NAMES)
-    sink.add(batch("1.jpg", "2.jpg"), [ROW, NONE], [ROW, NONE])
-    sink.finish(scores())
-    (entry,) = json.loads((tmp_path / "best_predictions.json").read_text())
-    assert entry == {"image_id": 1, "category_id": 1, "bbox": [10.0, 20.0, 20.0, 20.0], "score": 0.5}
-    made = json.loads((tmp_path / "best_annotations.json").read_text())
-    assert made["images"][0]["height"] == 100 and len(made["annotations"]) == 2
-    assert 0.4 < sink.numbers["AP"] < 0.6  # one of two found
-    assert json.loads((tmp_path / "coco_metrics.json").read_text()) == sink.numbers
-    assert "made from the labels" in caplog.text and "AP_small" in caplog.text
-
-
-def test_json_against_a_given_file_uses_its_ids(tmp_path, caplog):
-    file = tmp_path / "instances.json"
-    annotation = {"id": 1, "image_id": 77, "category_id": 90, "bbox": [10, 20, 20, 20], "area": 300, "iscrowd": 0}
-    categories = [{"id": 3, "name": "x"}, {"id": 90, "name": "y"}]
-    images = [{"id": 77, "file_name": "1.jpg"}]
-    write_json(file, {"images": images, "annotations": [annotation], "categories": categories})
-    sink = JsonSink(tmp_path, "best", NAMES, file)
-    sink.add(batch("1.jpg", "unknown.jpg"), [ROW, ROW], [ROW, ROW])
-    sink.finish(scores())
-    (entry,) = json.loads((tmp_path / "best_predictions.json").read_text())
-    assert (entry["image_id"], entry["category_id"]) == (77, 90)
-    assert sink.numbers["AP"] == pytest.approx(1)
-    assert "does not list 1 of 2 images" in caplog.text
-    assert not (tmp_path / "best_annotations.json").exists()
-
-
-def test_categories_that_disagree_are_told_before_the_work(tmp_path):
-    file = tmp_path / "instances.json"
-    write_json(file, {"images": [], "annotations": [], "categories": [{"id": 1, "name": "x"}]})
-    with pytest.raises(UserError, match="instances.json: has 1 categories"):
-        JsonSink(tmp_path, "best", NAMES, file)

@@ -10,7 +10,7 @@ import pytest
 
 from data.prepare import coco
 from data.prepare.coco import CocoOptions, prepare
-from data.prepare.coco_instances import CLIPPED, CROWD, NO_AREA, OUTSIDE, UNKNOWN, UNUSABLE, convert_instances
+from data.prepare.coco_instances import CLIPPED, NO_AREA, OUTSIDE, UNKNOWN, UNUSABLE, convert_instances
 from data.spec import load_spec
 from tests.loopback import serve
 from utils import download
@@ -69,7 +69,7 @@ def test_boxes_become_shares_and_categories_contiguous():
 @pytest.mark.parametrize(
     "bad, kind",
     [
-        (annotation(iscrowd=1), CROWD),
+        (annotation(iscrowd=1, box=(1, 2, 0, 5)), NO_AREA),
         (annotation(box=(1, 2, 0, 5)), NO_AREA),
         (annotation(box=(1, 2, 5, -5)), NO_AREA),
         (annotation(box=(200, 2, 5, 5)), OUTSIDE),
@@ -89,6 +89,12 @@ def test_a_bad_annotation_costs_only_itself(bad, kind):
     assert [note[0] for note in instances.notes] == [kind]
 
 
+def test_crowds_become_ignored_regions():
+    instances = convert_instances(content(annotation(), annotation(iscrowd=1, box=(190, 40, 20, 60))))
+    assert instances.ignored == {"000000000001.jpg": [pytest.approx((0.975, 0.7, 0.05, 0.6))]}
+    assert len(instances.labels["000000000001.jpg"]) == 1 and [kind for kind, _ in instances.notes] == [CLIPPED]
+
+
 def test_boxes_over_the_edge_are_cut_and_noted_beyond_rounding():
     instances = convert_instances(content(annotation(box=(-10, 0, 30, 110)), annotation(box=(0, 0, 200.01, 100.01))))
     rows = instances.labels["000000000001.jpg"]
@@ -106,7 +112,9 @@ def test_stock_layout_from_a_folder(tmp_path):
     write_raw(tmp_path / "raw", annotation(), annotation(image=2, iscrowd=1))
     before = tree(tmp_path / "raw")
     (report,) = run(tmp_path / "coco", tmp_path / "raw")
-    assert tree(tmp_path / "coco") == PREPARED
+    side_file = "ignored/train2017/000000000002.txt"
+    assert tree(tmp_path / "coco") == PREPARED | {side_file}
+    assert (tmp_path / "coco" / side_file).read_text() == "0.200000 0.200000 0.200000 0.200000\n"
     assert tree(tmp_path / "raw") == before
     assert (
         tmp_path / "coco/labels/train2017/000000000001.txt"
@@ -115,8 +123,12 @@ def test_stock_layout_from_a_folder(tmp_path):
     assert (tmp_path / "coco/train2017.txt").read_text().splitlines() == [
         f"./images/train2017/{i:012d}.jpg" for i in (1, 2, 3)
     ]
-    assert report.summary() == "train2017: 3 images, 1 labels, 1 annotations left out: crowds"
+    assert report.summary() == "train2017: 3 images, 1 labels, 1 ignored regions (crowds)"
     assert run(tmp_path / "coco", tmp_path / "raw") == []  # nothing left to do
+    (tmp_path / "coco/images/train2017").rename(tmp_path / "raw/kept")
+    write_raw(tmp_path / "raw", annotation())
+    run(tmp_path / "coco", tmp_path / "raw", force=True)
+    assert tree(tmp_path / "coco") == PREPARED  # no crowd is left
 
 
 @pytest.mark.parametrize("top", [".", "some folder"])

@@ -9,7 +9,7 @@ import pytest
 
 from data.prepare import visdrone
 from data.prepare.visdrone import NAMES, VisDroneOptions, convert_annotation, prepare
-from data.prepare.visdrone_rows import CLIPPED, NO_AREA, OUTSIDE, UNKNOWN, UNREADABLE, UNSCORED
+from data.prepare.visdrone_rows import CLIPPED, NO_AREA, OUTSIDE, REPEATED, UNKNOWN, UNREADABLE, UNSCORED, WHOLE
 from tests.loopback import serve
 from utils import download
 from utils.errors import UserError
@@ -92,11 +92,18 @@ def test_every_class_keeps_its_number():
         ("200,2,3,4,1,4,0,0", OUTSIDE),
         ("-9,2,9,4,1,4,0,0", OUTSIDE),
         ("1,99999999999,3,4,1,4,0,0", OUTSIDE),
+        ("1e308,1,1e308,2,1,4,0,0", OUTSIDE),
+        ("-5,-5,3,3,1,4,0,0", OUTSIDE),
+        ("200,2,3,4,0,0,0,0", OUTSIDE),
+        ("1,2,3,4,1,,0,0", UNREADABLE),
+        (",1,2,3,4,1,4,0", UNREADABLE),
+        ("1,2,3,4,1,4,x,0", UNREADABLE),
+        ("1,2,3,4,1,4,0,0;", UNREADABLE),
     ],
 )
 def test_a_bad_row_costs_only_itself(row, kind):
-    good = "20,10,40,20,1,4,0,0"
-    conversion = convert_annotation(f"{good}\n{row}\n{good}\n", SHAPE)
+    good, other = "20,10,40,20,1,4,0,0", "20,10,40,21,1,4,0,0"
+    conversion = convert_annotation(f"{good}\n{row}\n{other}\n", SHAPE)
     assert len(conversion.labels) == 2
     assert not len(conversion.ignored)
     assert [(note.line, note.kind) for note in conversion.notes] == [(2, kind)]
@@ -117,6 +124,48 @@ def test_boxes_over_the_edge_are_cut_and_noted(row, expected):
     np.testing.assert_allclose((cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2), expected)
     assert [note.kind for note in conversion.notes] == [CLIPPED]
     assert not convert_annotation("0,0,200,100,1,1,0,0", SHAPE).notes
+
+
+@pytest.mark.parametrize("row", ["20,10,40,20,1,4,0,0,,", " 20 , 10 ,40, 20 , 1 ,4 , 0 , 0 , ", "20,10,40,20,1,4\t\r"])
+def test_trailing_commas_and_spaces_change_nothing(row):
+    conversion = convert_annotation(row, SHAPE)
+    np.testing.assert_allclose(conversion.labels, [[3, 0.2, 0.2, 0.2, 0.2]])
+    assert not conversion.notes
+
+
+def test_a_repeated_row_is_noted_and_kept():
+    conversion = convert_annotation("20,10,40,20,1,4,0,0\n20,10,40,20,1,5,0,0\n20,10,40,20,1,4,1,2\n", SHAPE)
+    assert conversion.labels[:, 0].tolist() == [3, 4, 3]
+    assert [(note.line, note.kind) for note in conversion.notes] == [(3, REPEATED)]
+
+
+def test_a_region_over_the_whole_image_is_kept_and_noted():
+    for row in ("0,0,200,100,0,0,0,0", "-9,-9,5000,5000,0,0,0,0"):
+        conversion = convert_annotation(f"20,10,40,20,1,4,0,0\n{row}", SHAPE)
+        np.testing.assert_allclose(conversion.ignored, [[0.5, 0.5, 1, 1]])
+        assert len(conversion.labels) == 1
+        assert conversion.notes[-1].line == 2
+        assert conversion.notes[-1].kind == WHOLE
+    assert not convert_annotation("0,0,199,100,0,0,0,0", SHAPE).notes
+
+
+def test_without_a_size_only_what_no_image_can_hold_is_cut():
+    rows = "5000,4000,10,10,1,1,0,0\n1,1,99999999999,10,1,1,0,0\n-9,-9,3,3,1,1,0,0\n1e308,1,1e308,2,1,4,0,0\n"
+    conversion = convert_annotation(rows)
+    np.testing.assert_allclose(conversion.labels, [[0, 5005, 4005, 10, 10], [0, 32768, 6, 65534, 10]])
+    assert [(note.line, note.kind) for note in conversion.notes] == [(2, CLIPPED), (3, OUTSIDE), (4, OUTSIDE)]
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_what_is_wrong_is_reported_by_file_and_line(check, tmp_path):
+    raw = write_split(tmp_path / "raw", texts={"a": "1,2,3\n0,0,200,100,0,0,0,0\n", "b": "\n , \n", "c": "\0\xff"})
+    report = run(tmp_path / "new", raw.parent, check=check)[-1]
+    prefix = f"{TRAIN}/" if check else ""
+    places = [place.removeprefix(prefix) for found in report.notes.values() for place in found]
+    expected = {"annotations/a.txt, line 1", "annotations/b.txt", "annotations/c.txt, line 1"}
+    assert {place.partition(":")[0] for place in places} == expected | (
+        set() if check else {"annotations/a.txt, line 2"}
+    )
 
 
 def test_a_folder_is_converted_and_left_as_it_was(tmp_path):
@@ -172,7 +221,8 @@ def test_unpaired_and_unreadable_files_are_left_out_and_reported(tmp_path):
     (folder / "images" / "0000005_e.jpg").write_bytes(b"\xff\xd8 half an image")
     (report,) = run(tmp_path / "new", tmp_path / "raw")
     places = [place.partition(":")[0] for found in report.notes.values() for place in found]
-    assert places == ["images/0000002_b.jpg", "annotations/0000001_a.txt", "images/0000005_e.jpg"]
+    unpaired = {"images/0000002_b.jpg", "annotations/0000001_a.txt", "images/0000005_e.jpg"}
+    assert set(places) == unpaired | {"annotations/0000003_c.txt", "annotations/0000004_d.txt"}  # these have no row
     for name in ("images", "labels", "annotations"):
         assert {path.stem for path in (tmp_path / "new" / TRAIN / name).iterdir()} == {"0000003_c", "0000004_d"}
 
