@@ -26,6 +26,7 @@ from utils.options import parse_options
 from utils.picture_sinks import BoxStyle, PictureSink
 from utils.runs import make_run_folder
 from utils.sinks import CropSink, CsvSink, LabelSink, OutputNames, Sink
+from utils.sliced_detector import make_detector
 
 MAX_TIMEOUT = 3600  # seconds
 
@@ -38,7 +39,7 @@ def detect(
     model: from `load_model` or `load_predictor`. source: see `data.sources.open_source`; of `options` only those of
     finding are read, nothing is written. Streams are released when the generator is closed or runs out.
     """
-    detector = Detector(model, options)
+    detector = make_detector(model, options)
     return _frames_with_detections(detector, open_source(source, stream_settings(options)))
 
 
@@ -48,7 +49,7 @@ def run(options: DetectOptions, model: Any = None) -> Path | None:
     source = open_source(_find_source(options), stream_settings(options))
     if model is None:
         model = load_predictor(options.weights, select_device(options.device), half=options.half)
-    detector = Detector(model, options)
+    detector = make_detector(model, options)
     folder = _make_folder(options)
     with contextlib.ExitStack() as stack:  # closes from the last to the first
         reporter = Reporter(detector, folder)

@@ -7,6 +7,7 @@ chooses by the file's suffix. Files that stock YOLOv5 exported work too.
 
 import ast
 import json
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -130,16 +131,20 @@ class EnsemblePredictor:
         for model, path in zip(models, paths):
             if model.names != first.names:
                 raise UserError(
-                    f"{path}: has other classes ({model.nc}) than {paths[0]} ({first.nc}); an ensemble needs the same"
+                    f"{path}: {_difference(model.names, first.names, paths[0])}; an ensemble needs the same"
                 )
         self.models = list(models)
         self.names, self.nc = first.names, first.nc
         self.device, self.dtype = first.device, first.dtype
-        self.max_stride = max(model.max_stride for model in models)
+        self.max_stride = math.lcm(*(model.max_stride for model in models))  # fits every one of them
 
     def predict(self, images: Tensor, augment: bool = False) -> Tensor:
         """(B, 3, H, W) in 0..1 -> (B, N of all models, 5+nc)."""
-        return torch.cat([model.predict(images, augment=augment) for model in self.models], 1)
+        return torch.cat(self.predict_each(images, augment), 1)
+
+    def predict_each(self, images: Tensor, augment: bool = False) -> list[Tensor]:
+        """(B, 3, H, W) in 0..1 -> per model (B, its N, 5+nc)."""
+        return [model.predict(images, augment=augment) for model in self.models]
 
 
 BACKENDS = {".onnx": OnnxPredictor, ".torchscript": TorchScriptPredictor}
@@ -174,6 +179,14 @@ def load_predictor(
     dtype = torch.float16 if half and device.type != "cpu" else torch.float32
     models = [load_model(file, device).fuse().to(dtype).requires_grad_(False) for file in files]
     return models[0] if len(models) == 1 else EnsemblePredictor(models, files)
+
+
+def _difference(names: dict[int, str], others: dict[int, str], path: Path) -> str:
+    """How the class tables of two models differ, in words."""
+    if len(names) != len(others):
+        return f"has other classes ({len(names)}) than {path} ({len(others)})"
+    at = next(number for number in sorted({*names, *others}) if names.get(number) != others.get(number))
+    return f"class {at} is {names.get(at)!r}, in {path} it is {others.get(at)!r}"
 
 
 def _onnx_providers(runtime: Any, device: torch.device) -> list[str]:

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+from utils.ensemble import ENSEMBLE_HELP, ENSEMBLES
 from utils.options import option
+from utils.slicing import DEFAULT_OVERLAP, MATCH_HELP, MATCHES, MERGE_HELP, MERGES, SLICE_HELP
 
 DEFAULT_SOURCE = "data/images"
 DECLINED = {
@@ -37,6 +39,12 @@ class DetectOptions:
     classes: tuple[int, ...] | None = option(None, "only these class numbers")
     agnostic_nms: bool = option(False, "boxes of different classes suppress each other too")
     augment: bool = option(False, "look at several sizes and a mirror image of every picture")
+    ensemble: str = option("nms", ENSEMBLE_HELP, choices=ENSEMBLES)
+    slice: int | None = option(None, SLICE_HELP)
+    slice_overlap: float = option(DEFAULT_OVERLAP, "what neighbouring slices share, as a part of their side")
+    slice_merge: str = option("nms", MERGE_HELP, choices=MERGES)
+    slice_match: str = option("border", MATCH_HELP, choices=MATCHES)
+    no_full: bool = option(False, "with --slice: do not look at the whole picture, too")
     project: str = option("runs/detect", "results go to project/name")
     name: str = option("exp", "results go to project/name")
     exist_ok: bool = option(False, "use project/name even if it is there")

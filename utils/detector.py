@@ -8,56 +8,70 @@ import torch
 
 from utils.detect_options import DetectOptions
 from utils.detections import Detections
+from utils.ensemble import check_ensemble, predict_parts, suppress_parts
 from utils.errors import LOG, UserError
 from utils.frames import Frame
 from utils.letterbox import Letterbox, apply, check_image_size, fit
-from utils.nms import non_max_suppression
 from utils.stopwatch import Stopwatch
 
 
 class Detector:
-    """A model with its thresholds: frames in, `Detections` out. `watch` holds the time that each stage took."""
+    """A model with its thresholds: frames in, `Detections` out. `watch` holds the time that each stage took.
 
-    def __init__(self, model: Any, options: DetectOptions) -> None:
+    multi_label: see `non_max_suppression`.
+    """
+
+    def __init__(self, model: Any, options: DetectOptions, multi_label: bool = False) -> None:
         _check_thresholds(options)
+        check_ensemble(model, options.ensemble)
         _check_classes(options.classes, model.names)
         self.model = model
         self.options = options
+        self.multi_label = multi_label
         self.size = _input_size(model, options.imgsz)
         self.watch = Stopwatch(model.device)
         self.shape: tuple[int, ...] = (1, 3, *self.size)  # of the last batch
 
-    @torch.inference_mode()
     def __call__(self, frames: Sequence[Frame]) -> list[Detections]:
         """Look at n frames together."""
+        found = self.find([frame.image for frame in frames])
+        self.watch.count(len(frames))
+        return [Detections.from_rows(rows, self.model.names) for rows in found]
+
+    def find(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """n pictures (H, W, 3) uint8 BGR -> for each its (m, 6) float32 rows x1, y1, x2, y2, confidence, class, in its
+        own pixels, by falling confidence."""
+        return self.look(images, plan_letterboxes([image.shape[:2] for image in images], self.size, self.model))
+
+    @torch.inference_mode()
+    def look(self, images: Sequence[np.ndarray], plans: Sequence[Letterbox]) -> list[np.ndarray]:
+        """As `find`, with the letterboxes (all of one size) given."""
         options = self.options
         with self.watch.stage("pre-process"):
-            plans = plan_letterboxes([frame.image.shape[:2] for frame in frames], self.size, self.model)
-            images = self._to_input(frames, plans)
+            batch = self._to_input(images, plans)
         with self.watch.stage("inference"):
-            predictions = self.model.predict(images, augment=options.augment)
+            predictions = predict_parts(self.model, batch, options.augment, options.ensemble)
         with self.watch.stage("NMS"):
-            rows = non_max_suppression(
+            found = suppress_parts(
                 predictions,
                 options.conf_thres,
                 options.iou_thres,
                 classes=options.classes,
                 agnostic=options.agnostic_nms,
+                multi_label=self.multi_label,
                 max_det=options.max_det,
             )
-        self.watch.count(len(frames))
-        return [self._finish(row.cpu().numpy(), plan) for row, plan in zip(rows, plans)]
+            tables = [rows.cpu().numpy() for rows in found]
+        for rows, plan in zip(tables, plans):
+            rows[:, :4] = plan.invert(rows[:, :4])
+        return tables
 
-    def _to_input(self, frames: Sequence[Frame], plans: Sequence[Letterbox]) -> torch.Tensor:
-        """n frames -> (n, 3, H, W) in 0..1, RGB, where and as the model wants it."""
-        pixels = np.stack([apply(frame.image, plan)[..., ::-1] for frame, plan in zip(frames, plans)])
-        images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
-        self.shape = tuple(images.shape)
-        return images.to(self.model.device).to(self.model.dtype) / 255
-
-    def _finish(self, rows: np.ndarray, plan: Letterbox) -> Detections:
-        rows[:, :4] = plan.invert(rows[:, :4])
-        return Detections.from_rows(rows, self.model.names)
+    def _to_input(self, images: Sequence[np.ndarray], plans: Sequence[Letterbox]) -> torch.Tensor:
+        """n pictures -> (n, 3, H, W) in 0..1, RGB, where and as the model wants it."""
+        pixels = np.stack([apply(image, plan)[..., ::-1] for image, plan in zip(images, plans)])
+        batch = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+        self.shape = tuple(batch.shape)
+        return batch.to(self.model.device).to(self.model.dtype) / 255
 
 
 def plan_letterboxes(shapes: Sequence[tuple[int, int]], size: tuple[int, int], model: Any) -> list[Letterbox]:
