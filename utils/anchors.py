@@ -46,8 +46,7 @@ def possible_recall(sizes: np.ndarray, anchors: np.ndarray, anchor_t: float) -> 
 
 def anchor_fitness(sizes: np.ndarray, anchors: np.ndarray, anchor_t: float) -> float:
     """Mean over the objects of the best anchor's ratio, counted 0 where it misses the threshold."""
-    best = np.exp(-_log_distance(sizes, anchors).min(axis=1))
-    return float((best * (best > 1 / anchor_t)).mean())
+    return _fitness(_logs(sizes), anchors, anchor_t)
 
 
 def fit_anchors(
@@ -62,10 +61,11 @@ def fit_anchors(
     if len(np.unique(sizes, axis=0)) < count:
         return None
     anchors = _by_area(np.maximum(_kmeans(sizes, count, rng), MIN_SIDE))
-    best = anchor_fitness(sizes, anchors, anchor_t)
+    objects = _logs(sizes)
+    best = _fitness(objects, anchors, anchor_t)
     for _ in range(generations):
         mutant = np.maximum(anchors * _mutation(anchors.shape, rng), MIN_SIDE)
-        fitness = anchor_fitness(sizes, mutant, anchor_t)
+        fitness = _fitness(objects, mutant, anchor_t)
         if fitness > best:
             best, anchors = fitness, mutant
     return _by_area(anchors)
@@ -73,9 +73,23 @@ def fit_anchors(
 
 def _log_distance(sizes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
     """Return (n, k): the larger of |log width ratio| and |log height ratio|."""
-    objects, priors = (np.log(np.maximum(values, 1e-9)) for values in (sizes, anchors))
-    width, height = (np.abs(objects[:, side, None] - priors[None, :, side]) for side in (0, 1))
+    width, height = (np.abs(ours[:, None] - theirs[None]) for ours, theirs in zip(_logs(sizes), _logs(anchors)))
     return np.maximum(width, height)
+
+
+def _fitness(objects: np.ndarray, anchors: np.ndarray, anchor_t: float) -> float:
+    """`anchor_fitness` of objects given by `_logs`. One anchor at a time: an (n, k) table would not stay in the
+    processor's cache, and this runs a thousand times."""
+    nearest = np.full(objects.shape[1], np.inf)
+    for width, height in _logs(anchors).T:
+        np.minimum(nearest, np.maximum(np.abs(objects[0] - width), np.abs(objects[1] - height)), out=nearest)
+    best = np.exp(-nearest)
+    return float((best * (best > 1 / anchor_t)).mean())
+
+
+def _logs(sizes: np.ndarray) -> np.ndarray:
+    """(n, 2) widths and heights -> (2, n) logarithms, each row in one piece."""
+    return np.log(np.maximum(np.asarray(sizes, np.float64).T, 1e-9), order="C")
 
 
 def _mutation(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

@@ -86,3 +86,36 @@ def test_too_few_objects_keep_the_anchors(caplog):
     assert adapt_anchors(head, np.array([[300.0, 300]]), 4.0) == 0
     assert torch.equal(head.anchors, before)
     assert "kept" in caplog.text
+
+
+@pytest.mark.parametrize("levels, mean", [(3, 2.0), (3, 3.2), (4, 2.0), (4, 4.5)])
+def test_poor_anchors_are_recomputed_for_every_level(levels, mean):
+    """As given ones for large objects, too: small to large over the levels, recall above the threshold."""
+    strides = (4, 8, 16, 32)[-levels:]
+    rng = np.random.default_rng(1)
+    sizes = np.exp(rng.normal(mean, 0.6, (3000, 1)) + rng.normal(0, 0.25, (3000, 2)))
+    sizes = sizes[(sizes > 2).all(axis=1)]
+    head = Head([[300, 300], [400, 300], [300, 500]] * levels, strides)
+    assert adapt_anchors(head, sizes, 4.0) > 0.98
+    areas = head.pixels.prod(-1).flatten()
+    assert (areas.diff() >= 0).all()
+    served = [possible_recall(sizes, level.double().numpy(), 4.0)[0] for level in head.pixels]
+    assert min(served) > 0.05  # no level is left without objects
+
+
+def test_placeholders_are_replaced_even_where_they_seem_to_fit():
+    """'anchors: 3' is 0x1, 2x3, 4x5 on each level: tiny objects fit the last two, but the first has no width."""
+    head = Head([[0, 1], [2, 3], [4, 5]] * 4, (4, 8, 16, 32))
+    sizes = np.random.default_rng(0).uniform(2, 8, (500, 2))
+    assert possible_recall(sizes, np.array([[2.0, 3], [4, 5]]), 4.0)[0] > 0.98
+    assert adapt_anchors(head, sizes, 4.0) > 0.98
+    assert head.pixels.min() >= 2 - 1e-5
+    assert (head.pixels.prod(-1).flatten().diff() >= -1e-4).all()
+
+
+@pytest.mark.parametrize("sizes", [np.zeros((0, 2)), np.array([[20.0, 30], [9, 9]])])
+def test_placeholders_without_enough_objects_become_squares_of_their_level(sizes):
+    head = Head([[0, 1], [2, 3], [4, 5]] * 3)
+    adapt_anchors(head, sizes, 4.0)
+    torch.testing.assert_close(head.anchors[..., 0], head.anchors[..., 1])
+    torch.testing.assert_close(head.anchors[:, [0, 2], 0], torch.tensor([[1.5, 5.0]] * 3))

@@ -4,7 +4,7 @@ from utils.errors import UserError
 from utils.files import write_yaml
 from utils.hyp import FIELDS, FOLDER, find_hyp, load_hyp
 
-SHIPPED = ("scratch-low", "scratch-med", "scratch-high", "no-augmentation", "VOC", "Objects365", "demo")
+SHIPPED = ("scratch-low", "scratch-med", "scratch-high", "no-augmentation", "VOC", "Objects365", "demo", "VisDrone")
 LOW = load_hyp("data/hyps/hyp.scratch-low.yaml")
 
 
@@ -70,6 +70,20 @@ def test_bad_fields_are_named(tmp_path, change, words):
     with pytest.raises(UserError, match=words) as error:
         load_hyp(file)
     assert str(file) in str(error.value)
+
+
+def test_every_changed_value_of_visdrone_has_its_reason():
+    found = load_hyp("hyp.VisDrone")
+    changed = {name: value for name, value in found.items() if value != LOW[name]}
+    assert changed == {"cls": 1.0, "obj": 0.7, "anchor_t": 3.0, "scale": 0.3}
+    lines = (FOLDER / "hyp.VisDrone.yaml").read_text().splitlines()
+    explained = {
+        line.split(":")[0]: below.removeprefix("# CHANGED from ")
+        for line, below in zip(lines, lines[1:])
+        if below.startswith("# CHANGED from ")
+    }
+    assert set(explained) == set(changed)
+    assert all(text.startswith(str(LOW[name])) for name, text in explained.items())
 
 
 def test_missing_fields_are_named(tmp_path):
