@@ -8,13 +8,15 @@ with those weights in the layers that it shares with the base. Runs lie in --pro
 command again goes on where it was stopped and skips what is finished.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from data.prepare import ensure_data
 from data.spec import load_spec
-from tools.comparison import Plan, make_plan
+from tools.comparison import Plan
 from tools.comparison_plot import plot_comparison
-from tools.comparison_queue import run_all
+from tools.comparison_queue import run_all, split_devices
+from tools.comparison_start import make_plan
 from tools.comparison_table import compare_runs, latencies, markdown, models_csv, runs_csv
 from utils.errors import LOG, UserError, run_command
 from utils.files import write_text
@@ -44,23 +46,24 @@ class CompareOptions:
 def main() -> None:
     """Plan, train what is not trained yet, write the tables and the figure."""
     options = parse_options(CompareOptions, __doc__)
+    devices = split_devices(options.device)
     spec = load_spec(options.data)
     ensure_data(spec, ("train", "val"))
     plan = make_plan(options, spec.names)
-    failures = run_all(plan, options.device, options.workers)
-    report(plan)
+    failures = run_all(plan, devices, options.workers)
+    report(plan, devices)
     if failures:
         first, reason = next(iter(failures.items()))
         more = f" and {len(failures) - 1} more runs" if len(failures) > 1 else ""
         raise UserError(f"{first}{more} failed: {reason}; the tables say so, and the same command tries again")
 
 
-def report(plan: Plan) -> None:
+def report(plan: Plan, devices: Sequence[str]) -> None:
     """Write comparison.csv, .md and .png and runs.csv into the comparison's folder, and print the table."""
     rows = compare_runs(plan)
     if not any(row.seeds for row in rows):
         raise UserError(f"{plan.folder}: no run is finished, so nothing can be compared; the train.log files say why")
-    speed = latencies(plan)
+    speed = latencies(plan, devices)
     write_text(plan.folder / "runs.csv", runs_csv(plan))
     write_text(plan.folder / "comparison.csv", models_csv(rows, speed))
     write_text(plan.folder / "comparison.md", markdown(plan, rows, speed))

@@ -4,14 +4,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from benchmarks.timing import describe_device
 from tools.comparison import Job, Plan
 from utils.device import select_device
-from utils.errors import LOG, ROOT
+from utils.errors import LOG, ROOT, UserError
 from utils.progress import progress
 
 POLL = 0.5  # seconds
@@ -20,71 +19,104 @@ LOG_FILE = "train.log"
 
 @dataclass
 class Running:
-    """A run that has a device at the moment."""
+    """A run that has a device at the moment; of its log, `logged` bytes were there before."""
 
     job: Job
     process: subprocess.Popen
     began: float
+    logged: int
 
 
-def run_all(plan: Plan, device: str, workers: int) -> dict[str, str]:
+def split_devices(text: str) -> tuple[str, ...]:
+    """What --device names, as train.py takes it: 'cpu', 'mps' or a GPU's number each. `UserError` where one is not
+    there, or named twice."""
+    names = tuple(str(select_device(part)).removeprefix("cuda:") for part in text.split(","))
+    if len(set(names)) < len(names):
+        raise UserError(f"--device {text}: names a device twice, and each trains one run at a time; name each once")
+    return names
+
+
+def run_all(plan: Plan, devices: Sequence[str], workers: int) -> dict[str, str]:
     """Train every run that is not finished; returns the names of those that failed, with the reason. One bar counts
     the epochs of all. Ctrl-C ends the runs in hand; the same command goes on with them."""
-    devices = [part.strip() for part in device.split(",")] if device else [""]
-    for name in devices:
-        select_device(name)
-    jobs = plan.jobs()
-    waiting = [job for job in jobs if not job.is_finished()]
-    LOG.info(f"{plan.folder}: {len(jobs)} runs of {plan.epochs} epochs, {len(jobs) - len(waiting)} finished before")
-    failures: dict[str, str] = {}
-    total, before = plan.epochs * len(jobs), _epochs_done(plan, jobs)
-    with progress(None, "comparing", total, "epoch", before) as bar, _hands_in() as running:
-        while waiting or running:
-            for name in devices:
-                if name not in running and waiting:
-                    job = waiting.pop(0)
-                    running[name] = Running(job, _start(plan, job, name, workers), time.monotonic())
-            bar.set_postfix_str(", ".join(entry.job.name for entry in running.values()), refresh=False)
+    queue = Queue(plan, devices, workers)
+    LOG.info(f"{plan.folder}: {len(plan.jobs())} runs of {plan.epochs} epochs, {queue.finished_before} finished before")
+    total = plan.epochs * len(plan.jobs())
+    with progress(None, "comparing", total, "epoch", _epochs_done(plan)) as bar, queue:
+        while queue.occupy():
+            bar.set_postfix_str(", ".join(queue.names()), refresh=False)
             time.sleep(POLL)
-            for name, entry in list(running.items()):
-                if entry.process.poll() is not None:
-                    failures |= _end(entry)
-                    del running[name]
-            done = _epochs_done(plan, jobs)
+            queue.collect()
+            done = _epochs_done(plan)
             if done > bar.n:  # an update by nothing would count for the rate
                 bar.update(done - bar.n)
-    return failures
+    return queue.failures
 
 
-def _epochs_done(plan: Plan, jobs: Sequence[Job]) -> int:
-    return sum(min(job.epochs_done(), plan.epochs) for job in jobs)
+class Queue:
+    """The runs that wait for a device, those that have one, and why others failed. As a context: what is running when
+    the block is left is ended."""
 
+    def __init__(self, plan: Plan, devices: Sequence[str], workers: int):
+        self.plan, self.workers = plan, workers
+        self.devices = {name: describe_device(select_device(name)) for name in devices}
+        self.waiting = [job for job in plan.jobs() if not job.is_finished()]
+        self.finished_before = len(plan.jobs()) - len(self.waiting)
+        self.running: dict[str, Running] = {}
+        self.failures: dict[str, str] = {}
 
-@contextmanager
-def _hands_in() -> Iterator[dict[str, Running]]:
-    """The runs in hand, by device; when the block is left by an exception they are ended, too."""
-    running: dict[str, Running] = {}
-    try:
-        yield running
-    finally:
-        for entry in running.values():
+    def __enter__(self) -> "Queue":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for entry in self.running.values():
             entry.process.terminate()
-        for entry in running.values():
+        for device, entry in self.running.items():
             entry.process.wait()
-            entry.job.add_note(time.monotonic() - entry.began, None)
+            self._note(device, entry, None)
+
+    def names(self) -> list[str]:
+        """Of the runs in hand."""
+        return [entry.job.name for entry in self.running.values()]
+
+    def occupy(self) -> bool:
+        """Give every idle device a run while there are any; whether one is in hand."""
+        for device in self.devices:
+            if device not in self.running and self.waiting:
+                self.running[device] = _start(self.plan, self.waiting.pop(0), device, self.workers)
+        return bool(self.running)
+
+    def collect(self) -> None:
+        """Take in the runs that have ended, and note how."""
+        for device, entry in list(self.running.items()):
+            if entry.process.poll() is None:
+                continue
+            del self.running[device]
+            failure = None if entry.process.returncode == 0 else _reason(entry)
+            self._note(device, entry, failure)
+            if failure is not None:
+                self.failures[entry.job.name] = failure
+
+    def _note(self, device: str, entry: Running, failure: str | None) -> None:
+        entry.job.add_note(time.monotonic() - entry.began, failure, self.devices[device])
 
 
-def _start(plan: Plan, job: Job, device: str, workers: int) -> subprocess.Popen:
+def _epochs_done(plan: Plan) -> int:
+    return sum(min(job.epochs_done(), plan.epochs) for job in plan.jobs())
+
+
+def _start(plan: Plan, job: Job, device: str, workers: int) -> Running:
     """Begin the run, or go on with it from its last checkpoint."""
     resumable = job.last.is_file()
     if not resumable and job.folder.is_dir():
         shutil.rmtree(job.folder)  # it was stopped before its first checkpoint
     job.folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, str(ROOT / "train.py")]
+    command = [sys.executable, str(ROOT / "train.py"), "--device", device]
     command += ["--resume", str(job.last.absolute())] if resumable else _flags(plan, job, workers)
-    command += ["--device", device] if device else []
     with (job.folder / LOG_FILE).open("ab") as log:
-        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        logged = log.tell()
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    return Running(job, process, time.monotonic(), logged)
 
 
 def _flags(plan: Plan, job: Job, workers: int) -> list[str]:
@@ -103,17 +135,12 @@ def _flags(plan: Plan, job: Job, workers: int) -> list[str]:
         "--project": job.folder.parent.absolute(),
         "--name": job.folder.name,
     }
-    return [str(part) for pair in values.items() for part in pair] + ["--exist-ok", "--noplots"]
+    return [str(part) for pair in values.items() for part in pair] + ["--exist-ok", "--noplots", "--allow-partial"]
 
 
-def _end(entry: Running) -> dict[str, str]:
-    """Note how a run ended; {its name: the reason} where it failed."""
-    failure = None if entry.process.returncode == 0 else _reason(entry.job.folder / LOG_FILE, entry.process.returncode)
-    entry.job.add_note(time.monotonic() - entry.began, failure)
-    return {} if failure is None else {entry.job.name: failure}
-
-
-def _reason(log: Path, code: int) -> str:
+def _reason(entry: Running) -> str:
     """The sentence that train.py ended with, or where to look."""
-    errors = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("error: ")]
-    return errors[-1].removeprefix("error: ") if errors else f"it ended with code {code}, see {log}"
+    log = entry.job.folder / LOG_FILE
+    lines = log.read_bytes()[entry.logged :].decode(errors="replace").splitlines()
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return errors[-1] if errors else f"it ended with code {entry.process.returncode}, see {log}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.timing import describe_device, in_child_processes
+from benchmarks.timing import in_child_processes
 from models.summary import count_gflops, count_parameters
 from tools.comparison import Job, Plan
 from utils.paired import Estimate, estimate
@@ -17,6 +17,13 @@ from utils.paired import Estimate, estimate
 Latency = Mapping[str, Mapping[str, float]]  # 'CPU' or 'GPU' -> model -> milliseconds
 SECONDS = "10"  # of measuring in each process
 PROCESSES = 3
+READING = (
+    "Scores are percent on the validation split after the last epoch (averaged weights), mean ± standard deviation "
+    "over seeds; differences are paired by seed, with their 95 % interval (Student's t), of which one in twenty leaves "
+    "out zero by chance alone. Milliseconds are those of one picture, fused, float32 on a CPU and bfloat16 on a GPU, "
+    "with the YAML's own number of classes. They and the GFLOPs are of this project's evaluation of the blocks, in "
+    "which some do less than their authors' code (PSA; EMA in its milliseconds, while its GFLOPs are its definition's)."
+)
 
 
 @dataclass(frozen=True)
@@ -62,14 +69,16 @@ def compare_runs(plan: Plan) -> list[Row]:
     return rows
 
 
-def latencies(plan: Plan) -> Latency:
-    """Milliseconds for one picture, all models taking turns, in processes of their own (see `benchmarks.model`)."""
+def latencies(plan: Plan, devices: Sequence[str]) -> Latency:
+    """Milliseconds for one picture, all models taking turns, in processes of their own (see `benchmarks.model`); on the
+    CPU and, where there is one, a GPU: the first of `devices` (as --device has them) that is one."""
     paths = [str(path.absolute()) for path in plan.models.values()]
     arguments = ["--models", *paths, "--imgsz", str(plan.settings["imgsz"]), "--batches", "1", "--seconds", SECONDS]
     arguments += ["--threads", str(torch.get_num_threads())]
+    gpu = next((device for device in devices if device.isdigit()), "0")
     found = {}
-    for title, device in (("CPU", "cpu"), ("GPU", "0")):
-        if device == "cpu" or torch.cuda.is_available():
+    for title, device in (("CPU", "cpu"), ("GPU", gpu)):
+        if title == "CPU" or torch.cuda.is_available():
             results = in_child_processes("benchmarks.model", [*arguments, "--device", device], PROCESSES)
             times = [result["rows"][-1]["milliseconds"] for result in results]
             found[title] = {
@@ -99,7 +108,7 @@ def models_csv(rows: Sequence[Row], speed: Latency) -> str:
         means = [part for values in (row.map50, row.map) for part in estimate(values)[:2]]
         gains = [row.difference50.mean, row.difference50.margin, row.difference.mean, row.difference.margin]
         gains = [math.nan] * 4 if row is rows[0] else gains
-        known = "" if row is rows[0] else row.difference.is_distinguishable
+        known = "" if row is rows[0] or math.isnan(row.difference.mean) else row.difference.is_distinguishable
         cost = [row.parameters, row.gflops, *(times[row.model] for times in speed.values())]
         cells = [row.model, len(row.seeds), *cost, *means, *gains, known, row.minutes, row.missing]
         lines.append(["" if isinstance(cell, float) and math.isnan(cell) else cell for cell in cells])
@@ -123,14 +132,13 @@ def markdown(plan: Plan, rows: Sequence[Row], speed: Latency) -> str:
 
 
 def _about(plan: Plan) -> str:
-    given, device = plan.settings, describe_device(torch.device("cuda:0" if torch.cuda.is_available() else "cpu"))
+    given = plan.settings
+    devices = sorted({job.note()["device"] for job in plan.jobs() if job.is_finished()} - {""})
+    trained_on = f"; trained on {' and '.join(devices)}" if devices else ""
     return (
         f"{len(plan.seeds)} seeds ({', '.join(map(str, plan.seeds))}), {plan.epochs} epochs of {given['data']} at "
         f"{given['imgsz']} pixels, batch {given['batch_size']}, {given['optimizer']}, "
-        f"start: {given['weights'] or 'from scratch'}; trained on {device}.\n"
-        "Scores are percent on the validation split after the last epoch (averaged weights), mean ± standard deviation "
-        "over seeds; differences are paired by seed, with their 95 % interval (Student's t). One picture at a time for "
-        "the milliseconds."
+        f"start: {given['weights'] or 'from scratch'}{trained_on}.\n{READING}"
     )
 
 
@@ -140,7 +148,9 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def _difference(found: Estimate) -> str:
-    text = f"{_number(100 * found.mean, '+.2f')} ± {_number(100 * found.margin, '.2f')}"
+    if math.isnan(found.mean):
+        return "-"
+    text = f"{100 * found.mean:+.2f} ± {_number(100 * found.margin, '.2f')}"
     return text if found.is_distinguishable else f"{text}, not distinguishable"
 
 

@@ -49,7 +49,7 @@ def _p2(facts: Facts) -> str:
         f"{where} {share(tiny, facts)} of the objects are under 8 pixels, a P3 cell, and {share(shared, facts)} share "
         f"their P3 cell with another centre ({share(cells['4'], facts)} with cells of 4 pixels)"
     )
-    if tiny > FEW / 2 * total or shared > CROWDED * total:
+    if tiny > FEW / 2 * total or shared - cells["4"] > CROWDED * total:
         return f"P2: take a model with a P2 level, such as yolov5s-p2.yaml: {figures}."
     return f"P2: not needed: {figures}."
 

@@ -9,6 +9,7 @@ from tools.heatmap_maps import HeatMap
 from utils.draw import FONT, ascii_text
 
 LONGEST = 480  # pixels of a panel's longer side at most
+ACROSS = 4  # panels in a row at most
 BAR = 22  # pixels of the plate above each panel
 PLATE, TEXT = (40, 40, 40), (255, 255, 255)
 SCALE, MARGIN = 0.42, 6  # of the title
@@ -56,9 +57,15 @@ def heat_panel(image: np.ndarray, heatmap: HeatMap, title: str) -> np.ndarray:
         title += f": {low:.2f} to {high:.2f}"
     elif heatmap.found is not None:
         title += f": {heatmap.found} predictions" if heatmap.found else ": nothing found"
+        title += ", map is 0" if heatmap.found and high <= 0 else ""
     return panel(overlay(image, values, low, high), title)
 
 
 def side_by_side(panels: Sequence[np.ndarray]) -> np.ndarray:
-    """Panels of one height as one picture."""
-    return np.hstack(panels)
+    """Panels of one height as one picture, ACROSS of them in a row."""
+    rows = [np.hstack(panels[first : first + ACROSS]) for first in range(0, len(panels), ACROSS)]
+    width = max(row.shape[1] for row in rows)
+    missing = [width - row.shape[1] for row in rows]
+    return np.vstack(
+        [cv2.copyMakeBorder(r, 0, 0, 0, m, cv2.BORDER_CONSTANT, value=PLATE) for r, m in zip(rows, missing)]
+    )

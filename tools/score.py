@@ -11,8 +11,7 @@ from typing import Any
 
 from data.headers import image_shape
 from data.images import IMAGE_SUFFIXES, UnreadableImage
-from utils import coco_eval, coco_json, visdrone, visdrone_files
-from utils.coco_results import read_results
+from utils import coco_eval, coco_files, visdrone, visdrone_files
 from utils.errors import LOG, UserError, run_command
 from utils.files import write_text
 from utils.score_sinks import read_folder
@@ -88,9 +87,9 @@ def read_visdrone(truth: Path, results: Path, pictures: Path) -> list[dict[str, 
 
 def score_coco(options: argparse.Namespace) -> dict[str, Any]:
     """COCO's twelve numbers at both limits and the figures by object size, in 0..1, see `utils.coco_eval.evaluate`."""
-    truth = coco_json.read_annotations(options.truth)
+    truth = coco_files.read_annotations(options.truth)
     ids = [image["id"] for image in truth["images"]]
-    results = read_results(options.results, ids, [category["id"] for category in truth["categories"]])
+    results = coco_files.read_results(options.results, ids, [category["id"] for category in truth["categories"]])
     figures = coco_eval.evaluate(truth, results, ids)
     columns = [Column("COCO", "(pycocotools)", limit, numbers) for limit, numbers in figures["limits"].items()]
     LOG.info("%d images, %d detections against %s:\n%s", len(ids), len(results), options.truth, board(columns))

@@ -1,6 +1,7 @@
 """Setting up what train.py loops over: a new run from its options, or a stopped one from its checkpoint."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -24,10 +25,11 @@ from utils.checkpoint import read_checkpoint, save_checkpoint
 from utils.device import select_device
 from utils.errors import LOG, UserError
 from utils.files import write_yaml
-from utils.hyp import load_hyp
+from utils.hyp import check_hyp, load_hyp
 from utils.learner import Learner, autocast_dtype
 from utils.letterbox import check_image_size
 from utils.optim import build_optimizer, describe_groups, freeze_layers
+from utils.plain import from_plain
 from utils.plot_labels import plot_labels
 from utils.report import TensorBoard, write_results
 from utils.runs import make_run_folder
@@ -136,20 +138,38 @@ def reopen_run(options: TrainOptions) -> Run:
         raise UserError(f"--resume {path}: the run is finished ({done} epochs); start a new one with --weights {path}")
     if not isinstance(training, dict) or set(training) != TRAINING_KEYS:
         raise UserError(f"--resume {path}: lacks a part of the training state; start a new run with --weights {path}")
-    saved = options_from_dict(training["options"], str(path))
+    saved = options_from_dict(training["options"], f"--resume {path}")
     saved = replace(saved, device=options.device or saved.device)
+    state, hyp = from_plain(TrainState, training["state"], f"--resume {path}"), check_hyp(training["hyp"], str(path))
     device, spec = select_device(saved.device), load_spec(saved.data)
     ensure_data(spec, ("train", "val"))
-    model = build_model(content["yaml"], ch=content["yaml"].get("ch", 3), names=content["names"]).to(device)
+    with _as_written(path):
+        model = build_model(content["yaml"], ch=content["yaml"].get("ch", 3), names=content["names"]).to(device)
     if model.nc != spec.nc and not saved.single_cls:
         raise UserError(f"{spec.yaml_file}: names {spec.nc} classes, but {path} was begun with {model.nc}; undo that")
-    run = _assemble(saved, training["hyp"], spec, model, lambda: folder, training["state"])
-    run.learner.restore(training["learner"], content["state_dict"])
-    write_results(folder / "results.csv", run.state.history)  # an epoch that did not reach the checkpoint is undone
+    run = _assemble(saved, hyp, spec, model, lambda: folder, state)
+    with _as_written(path):
+        run.learner.restore(training["learner"], content["state_dict"])
+        write_results(folder / "results.csv", state.history)  # an epoch that did not reach the checkpoint is undone
     for half_written in (*folder.glob(".results.*.csv"), *(folder / "weights").glob(".*.pt")):
         half_written.unlink()
     LOG.info(f"{path}: going on after {run.state.epoch} of {saved.epochs} epochs, with the options of the start")
     return run
+
+
+@contextmanager
+def _as_written(path: Path) -> Iterator[None]:
+    """Parts of a checkpoint that do not fit each other, since somebody changed them, are a `UserError`."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise UserError(
+            f"--resume {path}: was changed since it was written, its parts do not fit ({reason}); take another "
+            "checkpoint, or start a new run"
+        ) from None
 
 
 def _assemble(
@@ -158,7 +178,7 @@ def _assemble(
     spec: DatasetSpec,
     model: DetectionModel,
     make_folder: Callable[[], Path],
-    state: dict[str, Any] | None = None,
+    state: TrainState | None = None,
 ) -> Run:
     """Everything around a model. `state` is that of a resumed run, whose anchors are not touched."""
     model = model.to(memory_format=torch.channels_last)  # a sixth faster, also on the CPU
@@ -191,8 +211,8 @@ def _assemble(
         schedule=schedule,
         train_loader=train_loader,
         val_loader=val_loader,
-        state=TrainState(**state or {}),
-        board=TensorBoard(folder, first_epoch=state["epoch"] if state else 0),
+        state=state or TrainState(),
+        board=TensorBoard(folder, first_epoch=state.epoch if state else 0),
     )
 
 

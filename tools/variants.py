@@ -4,27 +4,14 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from models.attention import ATTENTIONS, EMA
 from models.config import FOLDER
 from tools.insert import build_text, insert
 from utils.errors import LOG, run_command
 from utils.files import write_text
 
 SIZES = "nsmlx"
-ATTENTIONS = (  # those that are compared with EMA, of sizes n and s
-    "SE",
-    "CBAM",
-    "BAM",
-    "ECA",
-    "SGE",
-    "CoordAtt",
-    "ShuffleAttention",
-    "TripletAttention",
-    "PSA",
-    "NAM",
-    "GAM",
-    "ParNet",
-    "ParNetAttention",
-)
+COMPARED = tuple(block.__name__ for block in ATTENTIONS if block is not EMA)  # of sizes n and s
 
 
 @dataclass(frozen=True)
@@ -57,7 +44,7 @@ def _compared(size: str, block: str) -> Variant:
 
 VARIANTS = (
     *(variant for size in SIZES for variant in _of_size(size)),
-    *(_compared(size, block) for size in "ns" for block in ATTENTIONS),
+    *(_compared(size, block) for size in "ns" for block in COMPARED),
 )
 
 

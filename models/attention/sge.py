@@ -29,8 +29,8 @@ class SGE(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         b, c, h, w = x.shape
         grouped = x.reshape(b, self.groups, c // self.groups, h, w)
-        similarity = (grouped * grouped.mean((3, 4), keepdim=True)).sum(2)
-        similarity = precise(similarity)
+        exact = precise(grouped)  # deviations may be small beside the values
+        similarity = (exact * exact.mean((3, 4), keepdim=True)).sum(2)
         deviations = similarity - similarity.mean((2, 3), keepdim=True)
         # counted by an operation, so that exported files hold at other sizes; the norm's gradient at zero is zero
         freedom = (deviations.new_ones(h, w).sum() - 1).clamp(min=1)

@@ -64,6 +64,7 @@ def test_a_data_set_with_faults(tmp_path):
     ignored = tmp_path / "set" / "ignored" / "train"
     ignored.mkdir(parents=True)
     (ignored / "2.txt").write_text("0.5 0.5 1 0.5\n")
+    (ignored / "orphan.txt").write_text("0.5 0.5 1 0.5\n")
     flags = [str(yaml), "--imgsz", "64", "128", "--cfg", "yolov5n-p2.yaml", "--out", str(tmp_path / "out")]
     outcome = run_cli("tools.dataset", flags)
     assert outcome.code == 0, outcome.err
@@ -78,7 +79,11 @@ def test_a_data_set_with_faults(tmp_path):
         "rows of a class that the data set does not name": 1,
         "images without a label file": 1,
         "label files without an image": 1,
+        "files of regions without an image": 1,
     }
+    assert facts["faults"]["rows of a class that the data set does not name"][0].endswith(
+        "0.txt, line 5: class 9, but there are 3"
+    )
     assert any("0.txt, line 3: has no area" in place for place in facts["faults"]["bad rows dropped"])
     shapes = np.array([[96, 128], [128, 96], [100, 140]])
     assert facts["ignored"]["share"] == pytest.approx(100 * 140 / 2 / shapes.prod(1).sum(), abs=1e-4)
@@ -168,3 +173,10 @@ def test_an_easy_data_set_gets_little_advice():
     assert "is enough" in advice[0]
     assert "not needed" in advice[1]
     assert advise({"objects": 0}) == []
+
+
+def test_p2_is_not_advised_where_its_cells_part_nothing():
+    at = {"image_size": 640, "under": {"8": 0, "16": 0}, "best_possible_recall": 1.0}
+    for finer, words in ((30, "not needed"), (1, "take a model with a P2 level")):
+        advice = advise(facts_of(at=[at | {"in_shared_cells": {"4": finer, "8": 30}}]))
+        assert words in next(sentence for sentence in advice if sentence.startswith("P2"))

@@ -8,9 +8,9 @@ from models import build_model
 from models.attention import ATTENTIONS, EMA
 from tests.stock_files import tiny_model
 from tests.tiny import MODEL
-from tools import heatmap_maps
+from tools import heatmap_maps, heatmap_panels
 from tools.heatmap_layers import Spot, default_layer, ema_blocks, find_layer
-from tools.heatmap_panels import BAR, LONGEST, lay_back, overlay, panel, shrink
+from tools.heatmap_panels import BAR, LONGEST, lay_back, overlay, panel, shrink, side_by_side
 from utils.detect_options import DetectOptions
 from utils.detector import Detector
 from utils.errors import UserError
@@ -74,6 +74,14 @@ def test_padding_is_cut_off():
         7,
         8,
     )
+
+
+def test_networks_are_given_red_first():
+    model, image, seen = Brightest(), np.full((64, 64, 3), (0, 51, 255), np.uint8), []
+    model.unused.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    detector = Detector(model, DetectOptions(imgsz=(64,)))
+    heatmap_maps.look(detector, image, [Spot("look", model.look)], "gradcam")
+    torch.testing.assert_close(seen[0][0, :, 5, 5], torch.tensor([1.0, 0.2, 0.0]))
 
 
 def test_only_the_class_asked_for_counts():
@@ -241,6 +249,23 @@ def test_a_panel_is_as_wide_as_its_title():
     narrow, wide = panel(np.zeros((50, 1, 3), np.uint8), "größe 写真"), panel(np.zeros((50, 400, 3), np.uint8), "a")
     assert narrow.shape[0] == wide.shape[0] == 50 + BAR
     assert 40 < narrow.shape[1] < 120 and wide.shape[1] == 400
+
+
+def test_titles_say_what_is_found(monkeypatch):
+    said = []
+    monkeypatch.setattr(heatmap_panels, "panel", lambda image, title: said.append(title))
+    for found, value in ((0, 0), (3, 0), (3, 1)):
+        values = np.full((4, 4), value, np.float32)
+        heat = heatmap_maps.HeatMap("9 SPPF", values, fit((32, 32), 32, auto=False), found)
+        heatmap_panels.heat_panel(np.zeros((32, 32, 3), np.uint8), heat, "a")
+    assert said == [f"a, 9 SPPF: {text}" for text in ("nothing found", "3 predictions, map is 0", "3 predictions")]
+
+
+@pytest.mark.parametrize(("count", "shape"), [(1, (9, 5, 3)), (4, (9, 20, 3)), (5, (18, 20, 3)), (9, (27, 20, 3))])
+def test_panels_go_on_in_a_new_row(count, shape):
+    picture = side_by_side([np.full((9, 5, 3), number, np.uint8) for number in range(count)])
+    assert picture.shape == shape
+    assert picture[-1, 0, 0] == (count - 1) // 4 * 4
 
 
 def test_large_pictures_are_shrunk_and_small_ones_left():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.attention import BAM, ECA, SGE, ShuffleAttention
+from models.attention import BAM, ECA, NAM, SGE, ShuffleAttention
 from tests.models.attention.cases import make_input, stir
 
 
@@ -39,6 +39,26 @@ def test_sge_without_any_deviation_is_its_bias(size):
     x = torch.ones(2, 64, *size) * make_input(1, 1, channels=64).double()
     gates = module.bias.sigmoid().repeat_interleave(8, 1)
     torch.testing.assert_close(module(x), x * gates)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_sge_keeps_small_deviations_in_half_precision(dtype):
+    x = (10 + 0.1 * make_input(8, 12, channels=64)).to(dtype)
+    module = stir(SGE(64, None, 8)).to(dtype)
+    wanted = stir(SGE(64, None, 8)).to(dtype).double()(x.double())
+    assert float(((module(x).double() - wanted).norm() / wanted.norm()).detach()) < torch.finfo(dtype).eps
+
+
+def test_nam_weighs_by_the_size_of_its_scales():
+    """Their sign counts in the batch norm alone; without any scale the gate is a half."""
+    module, x = NAM(4).eval().double(), make_input(3, 5, channels=4).double()
+    scale = torch.tensor([0.5, -1.5, 0.0, 2.0], dtype=torch.float64)
+    norm = module.Channel_Att["bn2"]
+    norm.weight.data.copy_(scale)
+    normed = scale[:, None, None] * x / (1 + norm.eps) ** 0.5
+    torch.testing.assert_close(module(x), x * (scale.abs()[:, None, None] / 4 * normed).sigmoid())
+    norm.weight.data.zero_()
+    torch.testing.assert_close(module(x), x / 2)
 
 
 def test_shuffle_interleaves_the_halves_of_the_channels():
