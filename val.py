@@ -69,13 +69,9 @@ def validate(
     watch = slicer.watch if slicer else Stopwatch(model.device)
     terms: list[torch.Tensor] = []
     for batch in progress(loader, "validating", total=len(loader), unit="batch"):
-        with watch.stage("pre-process"):
-            images = batch.images.to(model.device, non_blocking=True).to(model.dtype) / 255
-        with watch.stage("inference"):
-            pred = _predict(model, images, batch, options, loss, terms)
-        with watch.stage("NMS"):
-            in_batch = _suppress(pred, options)
-        watch.count(len(images))
+        whole = slicer.look_whole(batch) if slicer and loss is None else range(len(batch.images))
+        in_batch = _find(model, batch, whole, options, watch, loss, terms)
+        watch.count(len(batch.images))
         found = [_to_original(rows, letterbox) for rows, letterbox in zip(in_batch, batch.letterboxes)]
         if slicer:
             found, in_batch = slicer(batch, found)
@@ -96,6 +92,30 @@ def validate(
 def one_class(names: Mapping[int, str]) -> dict[int, str]:
     """What --single-cls makes of the class names."""
     return {0: "item"} if len(names) > 1 else dict(names)
+
+
+def _find(
+    model: Any,
+    batch: Any,
+    picks: Sequence[int],
+    options: ValOptions,
+    watch: Stopwatch,
+    loss: Callable | None,
+    terms: list[torch.Tensor],
+) -> list[np.ndarray]:
+    """Per picture of the batch the (n, 6) rows found in it, in its pixels; nothing in those that are not picked."""
+    rows = [np.empty((0, 6), np.float32) for _ in range(len(batch.images))]
+    if not picks:
+        return rows
+    with watch.stage("pre-process"):
+        images = batch.images if len(picks) == len(rows) else batch.images[list(picks)]
+        images = images.to(model.device, non_blocking=True).to(model.dtype) / 255
+    with watch.stage("inference"):
+        pred = _predict(model, images, batch, options, loss, terms)
+    with watch.stage("NMS"):
+        for index, found in zip(picks, _suppress(pred, options)):
+            rows[index] = found
+    return rows
 
 
 def _predict(

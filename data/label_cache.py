@@ -84,7 +84,7 @@ def load_cache(file: Path) -> dict[Path, Entry]:
             boxes = np.split(stored["boxes"], np.cumsum(stored["counts"])[:-1])
             regions = np.split(stored["regions"], np.cumsum(stored["region_counts"])[:-1])
             signatures, shapes = stored["signatures"].tolist(), stored["shapes"].tolist()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile):
         return {}
     return {
         Path(path): Entry(tuple(signature), tuple(shape), rows, tuple(map(tuple, problems)), ignored)

@@ -27,6 +27,7 @@ PROBLEM_WORDS = {
     "region dropped": "bad regions dropped",
     "region clipped": "regions clipped",
 }
+ORPHANS = "files of regions without an image"
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ def _region_words(entries: dict[Path, Entry], side_files: RegionFiles, used: boo
     words = [f"{sum(counts)} ignored regions in {len(counts)} images"] if counts else []
     if words and not used:
         words = [f"{words[0]} that 'ignore: false' leaves unused"]
-    return words + ([f"{len(side_files.orphans)} files of regions without an image"] if side_files.orphans else [])
+    return words + ([f"{len(side_files.orphans)} {ORPHANS}"] if side_files.orphans else [])
 
 
 def _summarise(split: str, entries: dict[Path, Entry], report: Path | None, regions: list[str]) -> None:
@@ -214,19 +215,21 @@ def _check_classes(spec: DatasetSpec, entries: dict[Path, Entry]) -> None:
     for path, entry in entries.items():
         if len(entry.boxes) and entry.boxes[:, 0].max() >= spec.nc:
             file, worst = label_path(path), int(entry.boxes[:, 0].max())
+            line = next(iter(lines_of_class(file, worst)), 1)
             raise UserError(
-                f"{file}, line {_line_of_class(file, worst)}: class {worst} but {spec.yaml_file} names only {spec.nc} "
+                f"{file}, line {line}: class {worst} but {spec.yaml_file} names only {spec.nc} "
                 f"classes (0 to {spec.nc - 1}); correct the label or add the class to 'names:'"
             )
 
 
-def _line_of_class(file: Path, number: int) -> int:
+def lines_of_class(file: Path, number: int) -> list[int]:
+    """The lines, from 1, of a label file whose class is `number`; none where the file went since it was read."""
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
-        words = [line.split()[:1] for line in lines]
-        return next(i for i, word in enumerate(words, 1) if word and _is_number(word[0], number))
-    except (OSError, StopIteration):  # changed since it was read
-        return 1
+    except OSError:
+        return []
+    words = [line.split()[:1] for line in lines]
+    return [i for i, word in enumerate(words, 1) if word and _is_number(word[0], number)]
 
 
 def _is_number(word: str, number: int) -> bool:

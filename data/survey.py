@@ -10,11 +10,11 @@ import numpy as np
 
 from data.images import IMAGE_SUFFIXES
 from data.label_cache import Entry
-from data.labels import PROBLEM_WORDS, examine_split, label_path
+from data.labels import ORPHANS, PROBLEM_WORDS, examine_split, label_path, lines_of_class
 from data.prepare.report import Report
 from data.prepare.visdrone_rows import NAMES
 from data.prepare.visdrone_split import convert_folder
-from data.region_files import region_path
+from data.region_files import find_region_files, region_path
 from data.spec import DatasetSpec
 from data.statistics import Objects
 from utils.archives import is_archive, unpack
@@ -92,14 +92,16 @@ def _faults(spec: DatasetSpec, entries: dict[Path, Entry]) -> dict[str, list[str
                 f"{file}, line {line}: {text}" if line else f"{path}: {text}"
             )
     found[UNNAMED] = [
-        f"{label_path(path)}: class {number:.0f}, but there are {spec.nc}"
+        f"{label_path(path)}, line {line}: class {number}, but there are {spec.nc}"
         for path, entry in entries.items()
-        for number in entry.boxes[entry.boxes[:, 0] >= spec.nc, 0].tolist()
+        for number in np.unique(entry.boxes[entry.boxes[:, 0] >= spec.nc, 0].astype(int)).tolist()
+        for line in lines_of_class(label_path(path), number)
     ]
     found["images without a label file"] = [
         str(path) for path, entry in entries.items() if entry.usable and not entry.has_label_file
     ]
     found["label files without an image"] = [str(path) for path in _extra_files(entries)]
+    found[ORPHANS] = [str(path) for path in find_region_files(list(entries)).orphans]
     return {kind: places for kind, places in found.items() if places}
 
 

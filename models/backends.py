@@ -9,6 +9,7 @@ import ast
 import json
 import math
 import warnings
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,16 +35,10 @@ class Predictor(Protocol):
     def predict(self, images: Tensor, augment: bool = False) -> Tensor: ...
 
 
-class ExportedPredictor:
-    """The part that all exported files share; a subclass sets the attributes and has `_run`."""
+class ExportedPredictor(Predictor):
+    """The part that all exported files share; a subclass sets the attributes and runs the file."""
 
     path: Path
-    names: dict[int, str]
-    nc: int
-    max_stride: int
-    fixed_shape: tuple[int, int, int] | None
-    device: torch.device
-    dtype: torch.dtype
 
     def predict(self, images: Tensor, augment: bool = False) -> Tensor:
         """(B, 3, H, W) in 0..1 -> (B, N, 5+nc) on `device`. A file frozen to a batch size runs as often as it takes."""
@@ -65,8 +60,9 @@ class ExportedPredictor:
         filler = part.new_zeros(batch - len(part), *part.shape[1:])
         return self._run(torch.cat((part, filler)))[: len(part)]
 
+    @abstractmethod
     def _run(self, images: Tensor) -> Tensor:
-        raise NotImplementedError
+        """(B, 3, H, W) of the file's shape and dtype -> (B, N, 5+nc) on `device`."""
 
 
 class OnnxPredictor(ExportedPredictor):

@@ -110,6 +110,29 @@ def test_validation_scores_slices_with_all_its_files(data, monkeypatch):
     assert with_whole.map > plain.map + 0.1
 
 
+def test_validation_without_whole_pictures_looks_at_none_that_has_slices(data, monkeypatch):
+    monkeypatch.setattr(val, "PlotSink", lambda *_: TextSink(data / "unused"))
+    shapes = {}
+    for flag in ([], ["--no-full"]):
+        model = BlobModel()
+        validate(monkeypatch, data, "--img", "256", "--square", "--slice", "128", *flag, model=model)
+        shapes[len(flag)] = [shape for shape in model.inputs if shape[2:] == (256, 256)]
+    assert shapes == {0: [(3, 3, 256, 256)], 1: [(1, 3, 256, 256)]}  # one of the three is no larger than a slice
+    model = BlobModel()
+    (data / "images/2.png").unlink()
+    result, _ = validate(monkeypatch, data, "--img", "256", "--slice", "128", "--no-full", model=model)
+    assert {shape[2:] for shape in model.inputs[1:]} == {(128, 128)}  # the first one warms up
+    assert result.map == pytest.approx(0.995, abs=0.02)
+
+
+def test_slices_no_smaller_than_the_pictures_change_no_score(data, monkeypatch):
+    monkeypatch.setattr(val, "PlotSink", lambda *_: TextSink(data / "unused"))
+    plain, _ = validate(monkeypatch, data, "--img", "160")
+    for flags in ([], ["--no-full"]):
+        result, _ = validate(monkeypatch, data, "--img", "160", "--slice", "448", *flags)
+        assert (result.map, result.map50, result.precision) == (plain.map, plain.map50, plain.precision)
+
+
 @pytest.mark.parametrize("flags", [["--single-cls"], ["--max-det", "5"], ["--conf-thres", "0.95"]])
 def test_validation_honours_the_rules_of_suppression(data, monkeypatch, flags):
     monkeypatch.setattr(val, "PlotSink", lambda *_: TextSink(data / "unused"))

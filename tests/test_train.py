@@ -1,6 +1,8 @@
 """Training end to end on a tiny data set."""
 
 import math
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +12,7 @@ import train
 from models import build_model, load_model
 from tests.tiny import NAMES, SIDE, write_tiny
 from train import fit
-from utils.checkpoint import read_checkpoint, read_weights
+from utils.checkpoint import read_checkpoint, read_weights, save_checkpoint
 from utils.errors import UserError
 from utils.files import read_yaml, write_yaml
 from utils.finite import NonFiniteError
@@ -188,6 +190,36 @@ def test_patience_and_save_period(flags, monkeypatch, caplog):
     assert content == {"best": 1, "last": 4, "epoch0": 0, "epoch2": 2, "epoch4": 4}
 
 
+def check_changed_checkpoints(last):
+    """What was changed in a checkpoint by hand is said in a sentence that names it."""
+    training, fit_not = ("training",), "was changed since it was written, its parts do not fit"
+    changes = (
+        (("yaml",), "text", fit_not),
+        (("state_dict", "model.0.conv.weight"), torch.zeros(1), fit_not),
+        ((*training, "options", "epochs"), "2", "epochs is '2', of another type"),
+        ((*training, "options", "batch_size"), 0, "--batch-size 0"),
+        ((*training, "hyp", "lr0"), "fast", "lr0 is 'fast'"),
+        ((*training, "state", "history"), [[1.0]], fit_not),
+        ((*training, "state"), 7, "holds no mapping but 7"),
+        ((*training, "learner"), {}, f"{fit_not} .KeyError: 'model'"),
+        ((*training, "learner", "model", "model.0.conv.weight"), torch.zeros(1), fit_not),
+        ((*training, "learner", "optimizer", "param_groups"), [], fit_not),
+        ((*training, "learner", "optimizer", "state", 0, "exp_avg"), torch.zeros(9), fit_not),
+    )
+    for number, (keys, value, words) in enumerate(changes):
+        content = part = read_checkpoint(last)
+        for key in keys[:-1]:
+            part = part[key]
+        assert keys[-1] in part
+        part[keys[-1]] = value
+        changed = last.with_name(f"changed{number}.pt")
+        save_checkpoint(changed, {key: value for key, value in content.items() if key not in ("format", "version")})
+        with pytest.raises(UserError, match=f"changed{number}.pt|--batch-size") as error:
+            fit(TrainOptions(resume=str(changed)))
+        assert re.search(words, str(error.value)), (keys, error.value)
+        changed.unlink()
+
+
 def test_ctrl_c_leaves_a_run_that_goes_on(flags, monkeypatch, caplog):
     caplog.set_level("INFO")
     step, calls = Learner.train_step, []
@@ -203,6 +235,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on(flags, monkeypatch, caplog):
         fit(TrainOptions(**flags | {"name": "stopped", "save_period": 1}))
     assert "stopped after 1 of 2 epochs; go on with: python train.py --resume" in caplog.text
     last = caplog.text.split("--resume ")[1].split()[0]
+    check_changed_checkpoints(Path(last))
     folder = fit(TrainOptions(resume=last))
     assert folder.name == "stopped"
     assert len(read_results(folder)) == 2

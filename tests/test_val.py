@@ -299,6 +299,11 @@ def test_all_scores_of_visdrone_side_by_side(monkeypatch, visdrone, caplog):
     assert len(written) == 2 and written[0, 5] == 1
 
 
+def test_where_coco_files_are_named_nothing_is_left_out_of_ours(monkeypatch, visdrone):
+    visdrone.write_text(visdrone.read_text() + "annotations: {test: instances.json}\n")
+    assert run(monkeypatch, visdrone, model=TenClasses())[0].instances == 6
+
+
 @pytest.mark.parametrize(
     ("options", "words"), [({"single_cls": True}, "--single-cls merges"), ({}, "no folder .*annotations of original")]
 )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from utils.boxes import box_area
-from utils.errors import UserError, describe_os_error
+from utils.errors import UserError
 from utils.files import write_text
 
 ImageId = int | str
@@ -58,30 +58,10 @@ def make_annotations(
     return {"images": images, "annotations": annotations, "categories": categories}
 
 
-def read_annotations(path: Path) -> dict:
-    """A COCO annotation file's content. Fields that the scorer needs and some writers leave out are filled in
-    (iscrowd 0, area of the box), and the annotations numbered from 1: the scorer takes id 0 for "no match"."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: {describe_os_error(error)}; it is named by the data YAML's annotations") from None
-    except ValueError as error:
-        raise UserError(f"{path}: is not valid JSON ({error}); fetch it again") from None
-    missing = [key for key in ("images", "annotations", "categories") if key not in content]
-    if missing:
-        raise UserError(f"{path}: has no {missing[0]!r}; a COCO annotation file is expected")
-    annotations = [
-        {"iscrowd": 0, "area": entry["bbox"][2] * entry["bbox"][3], **entry, "id": number}
-        for number, entry in enumerate(content["annotations"], 1)
-        if "bbox" in entry
-    ]
-    return {**content, "annotations": annotations}
-
-
 def category_ids(content: dict, names: Mapping[int, str], path: Path) -> list[int]:
     """The category id of each of our classes: by name where all names are known, else by the order of the ids (so
     class 79 of COCO becomes 90)."""
-    by_name = {category["name"]: category["id"] for category in content["categories"]}
+    by_name = {category.get("name"): category["id"] for category in content["categories"]}
     if all(name in by_name for name in names.values()):
         return [by_name[names[number]] for number in sorted(names)]
     if len(by_name) != len(names):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from utils.ensemble import ENSEMBLE_HELP, ENSEMBLES
 from utils.options import option
-from utils.slicing import DEFAULT_OVERLAP, MATCH_HELP, MATCHES, MERGE_HELP, MERGES, SLICE_HELP
+from utils.slicing import SliceFlags
 
 DEFAULT_SOURCE = "data/images"
 DECLINED = {
@@ -16,7 +16,7 @@ IMGSZ = ("--img", "--img-size")
 
 
 @dataclass(frozen=True)
-class DetectOptions:
+class DetectOptions(SliceFlags):
     """What to look for, where, and what to keep of it. Field names are the flags."""
 
     weights: tuple[str, ...] = option(("yolov5s.pt",), "a .pt or an exported file; several .pt files look together")
@@ -40,11 +40,6 @@ class DetectOptions:
     agnostic_nms: bool = option(False, "boxes of different classes suppress each other too")
     augment: bool = option(False, "look at several sizes and a mirror image of every picture")
     ensemble: str = option("nms", ENSEMBLE_HELP, choices=ENSEMBLES)
-    slice: int | None = option(None, SLICE_HELP)
-    slice_overlap: float = option(DEFAULT_OVERLAP, "what neighbouring slices share, as a part of their side")
-    slice_merge: str = option("nms", MERGE_HELP, choices=MERGES)
-    slice_match: str = option("border", MATCH_HELP, choices=MATCHES)
-    no_full: bool = option(False, "with --slice: do not look at the whole picture, too")
     project: str = option("runs/detect", "results go to project/name")
     name: str = option("exp", "results go to project/name")
     exist_ok: bool = option(False, "use project/name even if it is there")

@@ -105,10 +105,15 @@ class Learner:
         }
 
     def restore(self, packed: dict[str, Any], averaged: dict[str, torch.Tensor]) -> None:
-        """Take over what `pack` gave; `averaged` is the checkpoint's state_dict."""
+        """Take over what `pack` gave; `averaged` is the checkpoint's state_dict. Where they do not fit: KeyError,
+        TypeError, ValueError, AttributeError or RuntimeError."""
         self.model.load_state_dict(packed["model"])
         self.average.model.load_state_dict(averaged)
         self.average.updates = packed["updates"]
         self.optimizer.load_state_dict(packed["optimizer"])
+        for parameter, buffers in self.optimizer.state.items():  # which PyTorch itself does not look at
+            for name, buffer in buffers.items():
+                if isinstance(buffer, torch.Tensor) and buffer.shape not in ((), parameter.shape):
+                    raise ValueError(f"{name} of {tuple(buffer.shape)} for weights of {tuple(parameter.shape)}")
         if packed["scaler"] and self.scaler.is_enabled():
             self.scaler.load_state_dict(packed["scaler"])

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 Array = TypeVar("Array", torch.Tensor, np.ndarray)
+PAIRS = 2**18  # of boxes whose overlap is computed at once: a few MB
 
 
 def merge(
@@ -66,12 +67,16 @@ def fuse_models(parts: Sequence[Array], threshold: float = 0.55, *, agnostic: bo
 
 def overlap(box: np.ndarray, others: np.ndarray, smaller: np.ndarray | bool = False) -> np.ndarray:
     """Intersection of an xyxy box (4,) with (n, 4) others over their union, or, where `smaller` (one or n), over the
-    smaller of the two areas -> (n,). Boxes without area overlap nothing."""
-    sides = np.minimum(box[2:4], others[:, 2:4]) - np.maximum(box[:2], others[:, :2])
-    inter = np.maximum(sides, 0).prod(1)
-    area, areas = (box[2:4] - box[:2]).prod(), (others[:, 2:4] - others[:, :2]).prod(1)
+    smaller of the two areas -> (n,); boxes (m, 1, 4) -> (m, n). Boxes without area overlap nothing."""
+    sides = np.minimum(box[..., 2:4], others[:, 2:4]) - np.maximum(box[..., :2], others[:, :2])
+    inter = np.maximum(sides[..., 0], 0) * np.maximum(sides[..., 1], 0)
+    area, areas = _area(box), _area(others)
     base = np.where(smaller, np.minimum(area, areas), area + areas - inter)
     return np.divide(inter, base, out=np.zeros_like(inter), where=base > 0)
+
+
+def _area(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
 
 
 def _reach(shared: np.ndarray, threshold: float) -> np.ndarray:
@@ -130,12 +135,27 @@ METHODS: dict[str, Callable[[np.ndarray, np.ndarray, float, bool], np.ndarray]] 
 
 def _groups(rows: np.ndarray, cut: np.ndarray, threshold: float, smaller: bool) -> Iterator[tuple[int, np.ndarray]]:
     """Number of each surviving row and of those that match it, in order; every row is in one group."""
-    left = np.arange(len(rows))
-    while len(left):
-        first, left = int(left[0]), left[1:]
-        matches = _reach(overlap(rows[first], rows[left], smaller | cut[first] | cut[left]), threshold)
-        yield first, left[matches]
-        left = left[~matches]
+    free = np.ones(len(rows), bool)
+    for start, block in _blocks(len(rows)):
+        left = start + np.flatnonzero(free[start:])
+        heads = left[left < start + block]
+        by_smaller = smaller | cut[heads, None] | cut[left]
+        matches = _reach(overlap(rows[heads, None], rows[left], by_smaller), threshold)
+        for position, first in enumerate(heads.tolist()):
+            if free[first]:
+                free[first] = False
+                members = left[matches[position] & free[left]]
+                free[members] = False
+                yield first, members
+
+
+def _blocks(count: int) -> Iterator[tuple[int, int]]:
+    """Start and length of runs of rows whose overlaps with all later rows are few enough to be held at once."""
+    start = 0
+    while start < count:
+        length = max(PAIRS // (count - start), 1)
+        yield start, length
+        start += length
 
 
 def _classes(rows: np.ndarray, agnostic: bool) -> list[np.ndarray]:

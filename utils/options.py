@@ -26,11 +26,12 @@ def option(default: Any, help: str, *, flags: Sequence[str] = (), **argparse_arg
 def parse_options(
     cls: type[T], description: str, argv: Sequence[str] | None = None, declined: dict[str, str] | None = None
 ) -> T:
-    """Read a command line into `cls`. `declined` maps flags that are not offered to the sentence that says why;
-    using one is a `UserError`. Unknown flags and unreadable values exit with 2 and a usage line."""
+    """Read a command line into `cls`; --help lists inherited flags last. `declined` maps flags that are not offered to
+    the sentence that says why; using one is a `UserError`. Unknown flags and unreadable values exit with 2 and a usage
+    line."""
     parser = _Parser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     hints = typing.get_type_hints(cls)
-    for field in dataclasses.fields(cls):
+    for field in sorted(dataclasses.fields(cls), key=lambda field: field.name not in cls.__annotations__):
         _add_flag(parser, field, hints[field.name])
     for flag, sentence in (declined or {}).items():
         parser.add_argument(flag, action=_Declined, nargs="*", help=argparse.SUPPRESS, metavar=sentence)

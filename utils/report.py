@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from utils.errors import LOG
-from utils.files import write_text
+from utils.files import named_errors, write_text
 
 COLUMNS = (
     "epoch",
@@ -55,6 +55,7 @@ class TensorBoard:
 
     def __init__(self, folder: str | Path, first_epoch: int = 0, enabled: bool = True) -> None:
         self._writer: Any = None
+        self._folder = Path(folder)
         if not enabled:
             return
         try:
@@ -62,14 +63,16 @@ class TensorBoard:
         except ImportError:
             LOG.info("tensorboard is not installed: no events are written (pip install tensorboard)")
             return
-        self._writer = SummaryWriter(str(folder), purge_step=first_epoch if first_epoch else None)
-        LOG.info(
-            f"TensorBoard: start with 'tensorboard --logdir {Path(folder).parent}', view at http://localhost:6006/"
-        )
+        with named_errors(folder):
+            self._writer = SummaryWriter(str(folder), purge_step=first_epoch if first_epoch else None)
+        start = f"'tensorboard --logdir {self._folder.parent}'"
+        LOG.info(f"TensorBoard: start with {start}, view at http://localhost:6006/")
 
     def add_epoch(self, row: Sequence[float]) -> None:
         """Write one row of results.csv as 13 scalars at its epoch."""
-        if self._writer:
+        if not self._writer:
+            return
+        with named_errors(self._folder):
             for name, value in zip(COLUMNS[1:], row[1:], strict=True):
                 self._writer.add_scalar(name, value, int(row[0]))
             self._writer.flush()

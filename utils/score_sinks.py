@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from utils import coco_eval, coco_json, visdrone, visdrone_files
+from utils import coco_eval, coco_files, coco_json, visdrone, visdrone_files
 from utils.errors import LOG, UserError
 from utils.files import write_text
 from utils.ignored import drop_ignored
@@ -43,7 +43,7 @@ class CocoSink:
         self.brief = brief
         self.figures: dict[str, Any] = {}
         self._file = annotations
-        self._given = coco_json.read_annotations(annotations) if annotations else None
+        self._given = coco_files.read_annotations(annotations) if annotations else None
         self._categories = coco_json.category_ids(self._given, names, annotations) if annotations else sorted(names)
         self._paths: list[Path] = []
         self._shapes: list[tuple[int, int]] = []

@@ -15,6 +15,7 @@ from utils.merging import merge
 from utils.slicing import Slicing, cut_boxes, cut_out, plan_slices, read_slicing
 
 BATCH_PIXELS = 8 * 640 * 640  # of the slices that are in the network at once: bounds memory whatever the picture
+MANY_SLICES = 1000  # of one picture, from which on it is said; 8000 x 6000 pixels have 192 slices of 640
 
 
 def make_detector(model: Any, options: DetectOptions, multi_label: bool = False) -> Detector:
@@ -38,6 +39,7 @@ class SlicedDetector(Detector):
         self.slice_size = _slice_input(model, slicing.size)
         batch = model.fixed_shape[0] if model.fixed_shape else 1
         self.batch = max(BATCH_PIXELS // math.prod(self.slice_size) // batch, 1) * batch
+        self._told: set[str] = set()
 
     def find(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """As in `Detector`."""
@@ -47,13 +49,20 @@ class SlicedDetector(Detector):
         return found
 
     def is_sliced(self, shape: Sequence[int]) -> bool:
-        """Whether a (height, width) picture is larger than one slice."""
-        return max(shape[:2]) > self.slicing.size
+        """Whether a (height, width) picture is larger than one slice; the first that is not is mentioned in the log."""
+        size = self.slicing.size
+        if max(shape[:2]) > size:
+            return True
+        self._tell("--slice %d: pictures no larger are looked at whole, as one of %d x %d", size, *shape[:2])
+        return False
 
     def add_slices(self, image: np.ndarray, whole: np.ndarray) -> np.ndarray:
         """What is in the (H, W, 3) uint8 BGR picture: (n, 6) rows in its pixels, from its slices and from `whole`, the
         (m, 6) rows of those found in all of it."""
         slices = plan_slices(image.shape, self.slicing.size, self.slicing.overlap)
+        if len(slices) > MANY_SLICES:
+            asked = f"--slice {self.slicing.size} --slice-overlap {self.slicing.overlap:g}"
+            self._tell(asked + ": a picture of %d x %d takes %d slices", *image.shape[:2], len(slices))
         parts, cuts = [whole], [np.zeros(len(whole), dtype=bool)]
         for start in range(0, len(slices), self.batch):
             batch = slices[start : start + self.batch]
@@ -75,6 +84,12 @@ class SlicedDetector(Detector):
         """Grey borders only: small slices are not enlarged, large ones shrink where a frozen file leaves no choice."""
         frozen = self.model.fixed_shape is not None
         return fit(view.shape[:2], self.slice_size, stride=self.model.max_stride, auto=not frozen, scaleup=False)
+
+    def _tell(self, message: str, *values: int) -> None:
+        """Log a message for the first picture that it is true of."""
+        if message not in self._told:
+            self._told.add(message)
+            LOG.info(message, *values)
 
     def _merge(self, rows: np.ndarray, cut: np.ndarray) -> np.ndarray:
         slicing, options = self.slicing, self.options
@@ -99,6 +114,11 @@ class BatchSlicer:
     def __init__(self, detector: SlicedDetector, read: Callable[[Path], np.ndarray], single_cls: bool = False) -> None:
         self.detector, self.read, self.single_cls = detector, read, single_cls
         self.watch = detector.watch
+
+    def look_whole(self, batch: Any) -> list[int]:
+        """Numbers of the batch's pictures whose rows `__call__` wants: all, or without `slicing.full` the unsliced."""
+        full, plans = self.detector.slicing.full, batch.letterboxes
+        return [index for index, plan in enumerate(plans) if full or not self.detector.is_sliced(plan.original)]
 
     def __call__(self, batch: Any, found: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """batch: as the loader yields it; found: per picture its (n, 6) rows in original pixels. Returns such rows of

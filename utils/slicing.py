@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from utils.errors import UserError
+from utils.options import option
 
 Slice = tuple[int, int, int, int]  # left, top, right, bottom in pixels of the picture
 
@@ -14,10 +14,28 @@ SMALLEST = 32  # pixels, a side of a slice
 DEFAULT_OVERLAP = 0.2
 MERGES = ("nms", "nmm", "wbf", "none")
 MATCHES = ("border", "iou", "ios")
-SLICE_HELP = "side in pixels of overlapping slices, seen one by one at full size besides the whole picture"
-MERGE_HELP = "of boxes that match: the best stays (nms), their hull (nmm), their weighted mean (wbf), all stay (none)"
-MATCH_HELP = "boxes match by IoU, those that a slice cuts by intersection over smaller (border); or all by one of them"
 CUT_MARGIN = 4  # pixels: a box that ends this near to a cut is taken to be cut
+
+
+@dataclass(frozen=True)
+class SliceFlags:
+    """The flags of every command that looks at slices."""
+
+    slice: int | None = option(
+        None, "side in pixels of overlapping slices, seen one by one at full size besides the whole picture"
+    )
+    slice_overlap: float = option(DEFAULT_OVERLAP, "what neighbouring slices share, as a part of their side")
+    slice_merge: str = option(
+        "nms",
+        "of boxes that match: the best stays (nms), their hull (nmm), their weighted mean (wbf), all stay (none)",
+        choices=MERGES,
+    )
+    slice_match: str = option(
+        "border",
+        "boxes match by IoU, those that a slice cuts by intersection over smaller (border); or all by one of them",
+        choices=MATCHES,
+    )
+    no_full: bool = option(False, "with --slice: do not look at the whole picture, too")
 
 
 @dataclass(frozen=True)
@@ -33,11 +51,8 @@ class Slicing:
     full: bool = True
 
 
-def read_slicing(options: Any) -> Slicing | None:
-    """What the flags --slice, --slice-overlap, --slice-merge, --slice-match and --no-full ask for; None = no slices.
-
-    Raises `UserError` for what cannot be.
-    """
+def read_slicing(options: SliceFlags) -> Slicing | None:
+    """What the flags ask for; None = no slices. Raises `UserError` for what cannot be."""
     size, overlap = options.slice, options.slice_overlap
     if not 0 <= overlap < 1:
         raise UserError(
@@ -49,6 +64,10 @@ def read_slicing(options: Any) -> Slicing | None:
     if size is None:
         if options.no_full:
             raise UserError("--no-full: leaves out the whole picture, so it needs slices; add for example --slice 640")
+        for flag in ("slice_overlap", "slice_merge", "slice_match"):
+            if getattr(options, flag) != getattr(SliceFlags, flag):
+                name = flag.replace("_", "-")
+                raise UserError(f"--{name}: says how slices are made or merged; add for example --slice 640")
         return None
     if size < SMALLEST:
         raise UserError(f"--slice {size}: give the side of a slice in pixels, {SMALLEST} or more; usual is 640")

@@ -10,6 +10,7 @@ from typing import Any
 from utils.errors import UserError
 from utils.optim import OPTIMIZERS
 from utils.options import option
+from utils.plain import from_plain
 
 _NO_EVOLUTION = "hyper-parameter evolution is not offered; edit a copy of a file in data/hyps/ and give it as --hyp"
 _NO_LOGGER = "belongs to an online logger, which is not offered; results.csv and TensorBoard events are written"
@@ -114,14 +115,12 @@ def options_to_dict(options: TrainOptions) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def options_from_dict(content: dict[str, Any], file: str) -> TrainOptions:
-    """Read what `options_to_dict` gave; `file` is for the message where a field is not one of ours."""
-    known = {field.name for field in dataclasses.fields(TrainOptions)}
-    unknown = [name for name in content if name not in known]
-    if unknown:
-        raise UserError(f"{file}: unknown option {unknown[0]!r}; was it written by another version of train.py?")
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
-    return TrainOptions(**values)
+def options_from_dict(content: Any, file: str) -> TrainOptions:
+    """Read what `options_to_dict` gave. Raises `UserError` where it was changed to what no run could use; `file` is for
+    its message."""
+    options = from_plain(TrainOptions, content, file)
+    check_options(options)
+    return options
 
 
 def find_run(resume: str, folder: str | Path = "runs") -> tuple[Path, Path]:

@@ -36,5 +36,5 @@ class TrainState:
         return bool(patience) and self.epoch - 1 - self.best_epoch >= patience
 
     def pack(self) -> dict[str, Any]:
-        """The state as plain data; `TrainState(**packed)` is the way back."""
+        """The state as plain data; `utils.plain.from_plain` is the way back."""
         return dataclasses.asdict(self)

@@ -6,7 +6,7 @@ from pathlib import Path
 from utils.ensemble import ENSEMBLE_HELP, ENSEMBLES
 from utils.errors import UserError
 from utils.options import option
-from utils.slicing import DEFAULT_OVERLAP, MATCH_HELP, MATCHES, MERGE_HELP, MERGES, SLICE_HELP
+from utils.slicing import SliceFlags
 
 DECLINED = {
     "--save-hybrid": "is not offered: labels mixed into the predictions make every score wrong; use --save-txt",
@@ -15,7 +15,7 @@ DECLINED = {
 
 
 @dataclass(frozen=True)
-class ValOptions:
+class ValOptions(SliceFlags):
     """The flags of val.py; `validate` itself reads conf_thres, iou_thres, max_det, augment and single_cls."""
 
     data: str = option("data/coco128.yaml", "data-set YAML")
@@ -31,11 +31,6 @@ class ValOptions:
     single_cls: bool = option(False, "treat all classes as one")
     augment: bool = option(False, "test-time augmentation")
     ensemble: str = option("nms", ENSEMBLE_HELP, choices=ENSEMBLES)
-    slice: int | None = option(None, SLICE_HELP)
-    slice_overlap: float = option(DEFAULT_OVERLAP, "what neighbouring slices share, as a part of their side")
-    slice_merge: str = option("nms", MERGE_HELP, choices=MERGES)
-    slice_match: str = option("border", MATCH_HELP, choices=MATCHES)
-    no_full: bool = option(False, "with --slice: do not look at the whole picture, too")
     verbose: bool = option(False, "a line per class however many there are")
     save_txt: bool = option(False, "write labels/*.txt")
     save_conf: bool = option(False, "with confidences in them")

@@ -18,6 +18,7 @@ THRESHOLDS = 0.5 + 0.05 * np.arange(10)
 MAX_DETS = (1, 10, 100, 500)
 CLASSES = range(1, 11)
 REGION = 0  # the category of ignored regions
+LARGEST = 1e9  # no picture has so many pixels; areas of larger boxes would soon overflow
 COLUMNS = 6  # left, top, width, height, score, category; what follows is not read
 FIGURES = ("AP", "AP50", "AP75", "AR1", "AR10", "AR100", "AR500")
 
@@ -41,7 +42,8 @@ def evaluate(images: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     means over the classes that occur (not official); `per_class`: lists over the ten classes: category,
     AP [class][threshold] and AR [class][threshold][detection limit] in percent, images_with_class, n_scored,
     n_unscored and n_detections (all after the filter); `thresholds`, `max_dets` and `images`. Raises ValueError for
-    rows of too few columns or without finite numbers, scores of objects other than 0 and 1, and names that repeat.
+    rows of too few columns, numbers that are not finite or beyond 1e9, scores of objects other than 0 and 1, and names
+    that repeat.
     """
     ordered = sorted(images, key=lambda image: image["name"])
     for first, second in zip(ordered, ordered[1:]):
@@ -100,8 +102,8 @@ def _rows(image: Mapping[str, Any], key: str) -> np.ndarray:
         return np.empty((0, COLUMNS))
     if rows.ndim != 2 or rows.shape[1] < COLUMNS:
         raise ValueError(f"{image['name']}: {key} have the shape {rows.shape}, not (n, 8)")
-    if not np.isfinite(rows[:, :COLUMNS]).all():
-        raise ValueError(f"{image['name']}: {key} hold a number that is not finite")
+    if not (np.abs(rows[:, :COLUMNS]) <= LARGEST).all():  # NaN is not either
+        raise ValueError(f"{image['name']}: {key} hold a number that is not finite or beyond {LARGEST:g}")
     return rows[:, :COLUMNS]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from utils.errors import UserError, describe_os_error
-from utils.visdrone import CLASSES, FIGURES, MAX_DETS, class_figures
+from utils.visdrone import CLASSES, FIGURES, LARGEST, MAX_DETS, class_figures
 
 NAMES = ("pedestrian", "people", "bicycle", "car", "van", "truck", "tricycle", "awning-tricycle", "bus", "motor")
 COLUMNS, NEEDED = 8, 6
@@ -123,4 +123,6 @@ def _number(field: str) -> float:
         raise ValueError(f"{field.strip()[:20]!r} is not a number") from None
     if not math.isfinite(value):
         raise ValueError(f"{field.strip()} is not finite")
+    if abs(value) > LARGEST:
+        raise ValueError(f"{field.strip()[:20]} is beyond {LARGEST:g}")
     return value

@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path
 
 from data.images import IMAGE_SUFFIXES
-from data.prepare.coco_instances import CROWD, Instances, convert_instances, read_instances
+from data.prepare.coco_instances import CROWD, Instances, convert_instances
 from data.prepare.gather import Gatherer, place, swap_in, workspace
 from data.prepare.report import Report
+from utils.coco_files import read_instances
 from utils.download import RemoteFile
 from utils.errors import LOG, ROOT, UserError, run_command
 from utils.files import atomic_path, write_text

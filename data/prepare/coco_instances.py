@@ -1,6 +1,5 @@
 """COCO's instances JSON -> YOLO label rows per image. Pure: no images are opened, none is needed."""
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,18 +28,6 @@ class Instances:
 
 class _Trouble(Exception):
     """(kind, detail) of an annotation that does not become a label."""
-
-
-def read_instances(path: Path) -> dict:
-    """Load the JSON and check that it is one of COCO's instances files."""
-    try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:  # also undecodable bytes
-        raise UserError(f"{path}: is not a whole JSON file ({error}); fetch it again") from None
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            raise UserError(f"{path}: has no list '{key}'; an instances_*.json of COCO is expected")
-    return content
 
 
 def convert_instances(content: dict, place: str = "instances.json") -> Instances:

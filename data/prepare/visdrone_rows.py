@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-NAMES = ("pedestrian", "people", "bicycle", "car", "van", "truck", "tricycle", "awning-tricycle", "bus", "motor")
+from utils.visdrone_files import NAMES
+
 CATEGORIES = ("ignored region", *NAMES, "others")
 IGNORED, OTHERS = 0, 11  # categories that never become classes; the others are class + 1
 COLUMNS = 8
@@ -80,7 +81,7 @@ def convert_annotation(text: str, shape: tuple[int, int] | None = None) -> Conve
 
 
 def _parse(row: str) -> tuple[float, float, float, float, float, int]:
-    fields = row.strip().rstrip(", ").split(",")
+    fields = row.strip().rstrip(", \t").split(",")
     if not COLUMNS - 2 <= len(fields) <= COLUMNS:
         raise _Trouble(UNREADABLE, f"{len(fields)} columns: {_short(row)}")
     try:

@@ -1,6 +1,7 @@
 import zipfile
 
 import numpy as np
+import pytest
 
 from data.label_cache import Entry, examine, load_cache, save_cache, signature_of
 from tests.conftest import smooth_image, write_image
@@ -58,3 +59,15 @@ def test_examine(tmp_path):
     assert [(line, kind) for line, kind, _ in entry.problems] == [(2, "dropped"), (2, "region dropped")]
     image.write_bytes(image.read_bytes()[:-10])
     assert not examine(image, label).usable
+
+
+@pytest.mark.parametrize(("offset", "value"), [(8, 0xFF), (6, 0x01), (4, 0xFF)])
+def test_a_damaged_directory_counts_as_empty(tmp_path, offset, value):
+    """zipfile answers an unknown compression, a password and a version of its own time with a RuntimeError."""
+    file = tmp_path / "a.cache"
+    save_cache(file, {tmp_path / "a.jpg": Entry((1, 2, 3, 4, 5, 6), (1, 1), EMPTY)})
+    content = bytearray(file.read_bytes())
+    entry = content.index(b"PK\x01\x02")  # of the directory, which is what zipfile believes
+    content[entry + 2 + offset] = value
+    file.write_bytes(bytes(content))
+    assert load_cache(file) == {}

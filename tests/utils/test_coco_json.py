@@ -102,29 +102,6 @@ def test_pictures_are_found_by_name_then_by_number():
     assert found == [3, 12, None, None]
 
 
-def test_annotation_files_are_read_with_gaps_filled(tmp_path):
-    file = tmp_path / "a.json"
-    image, category = {"id": 1, "file_name": "1.jpg"}, {"id": 1, "name": "car"}
-    entry = {"id": 0, "image_id": 1, "category_id": 1, "bbox": [0, 0, 4, 5]}
-    coco_json.write_json(file, {"images": [image], "annotations": [entry], "categories": [category]})
-    content = coco_json.read_annotations(file)
-    assert content["annotations"] == [{**entry, "id": 1, "iscrowd": 0, "area": 20}]
-    row = np.array([[0, 0, 4, 5, 0.9, 0]])
-    assert score(content, coco_json.prediction_entries(1, row, [1]), [1])["AP"] == pytest.approx(1)
-
-
-@pytest.mark.parametrize(
-    ("text", "words"), [("{", "not valid JSON"), ("[]", "'images'"), ('{"images": []}', "no 'annot")]
-)
-def test_bad_annotation_files_are_named(tmp_path, text, words):
-    file = tmp_path / "bad.json"
-    file.write_text(text)
-    with pytest.raises(UserError, match=f"bad.json.*{words}"):
-        coco_json.read_annotations(file)
-    with pytest.raises(UserError, match="gone.json: no such file"):
-        coco_json.read_annotations(tmp_path / "gone.json")
-
-
 def test_json_is_plain(tmp_path):
     coco_json.write_json(tmp_path / "p.json", entries(FOUND))
     assert len(json.loads((tmp_path / "p.json").read_text())) == 3

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
@@ -46,6 +47,36 @@ def test_our_own_mistakes_keep_their_traceback():
 
 def test_disk_errors_in_words():
     assert describe_os_error(OSError(28, "No space left on device")) == "no space left on device"
+
+
+def test_a_failing_disk_in_a_thread_is_one_line_and_a_bug_keeps_its_traceback(monkeypatch, capsys, caplog):
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)  # which a command changes
+
+    def main():
+        for error in (OSError(28, "No space left on device"), ValueError("bug")):
+            thread = threading.Thread(target=raising(error))
+            thread.start()
+            thread.join()
+
+    run_command(main)
+    text = capsys.readouterr()
+    assert "a file cannot be written or read: no space left on device" in text.out
+    assert text.err.count("Traceback") == 1 and "ValueError: bug" in text.err
+
+
+def test_a_reader_that_leaves_does_not_stop_the_run():
+    code = (
+        "import sys\nfrom utils.errors import LOG, run_command\n"
+        "def main():\n"
+        "    for number in range(20000):\n        LOG.info('line %d', number)\n"
+        "    sys.stderr.write('done')\n"
+        "run_command(main)"
+    )
+    done = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.stdout.readline() == b"line 0\n"
+    done.stdout.close()
+    assert done.stderr.read() == b"done" and done.wait() == 0
+    done.stderr.close()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")

@@ -42,6 +42,15 @@ def test_learner_goes_on_as_if_never_stopped(tmp_path):
     assert second.average.updates == 5
 
 
+def test_state_of_another_shape_is_refused():
+    learner = make_learner(0)
+    train(learner, 1)
+    packed, averaged = learner.pack(), dict(learner.average.model.state_dict())
+    packed["optimizer"]["state"][0]["exp_avg"] = torch.zeros(3)
+    with pytest.raises(ValueError, match=r"exp_avg of \(3,\) for weights of"):
+        make_learner(1).restore(packed, averaged)
+
+
 def test_without_update_gradients_add_up():
     learner = make_learner(0)
     images, targets = torch.rand(2, 1, 2, 2), torch.ones(2, 2)

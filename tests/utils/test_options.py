@@ -58,3 +58,16 @@ def test_a_misspelt_flag_gets_close_ones(capsys):
     with pytest.raises(SystemExit):
         parsed("--wieghts", "a.pt")
     assert "error: unrecognized arguments: --wieghts a.pt; did you mean --weights" in capsys.readouterr().err
+
+
+@dataclass(frozen=True)
+class Child(MadeUp):
+    source: str = option("x", "files to look at")
+
+
+def test_inherited_flags_work_and_come_last_in_the_help(capsys):
+    assert parse_options(Child, "made up", ["--img", "32", "--source", "y"]) == Child(image_size=32, source="y")
+    with pytest.raises(SystemExit):
+        parse_options(Child, "made up", ["--help"])
+    text = capsys.readouterr().out
+    assert text.index("files to look at") < text.index("pixels") < text.index("which")

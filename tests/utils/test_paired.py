@@ -30,4 +30,5 @@ def test_the_interval_of_three_values():
 
 def test_equal_differences_are_distinguishable():
     assert estimate([0.02, 0.02, 0.02]).is_distinguishable
+    assert estimate([-0.02, -0.021, -0.019]).is_distinguishable
     assert not estimate([0.0, 0.0]).is_distinguishable

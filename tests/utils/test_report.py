@@ -74,6 +74,19 @@ def test_graph_and_images(tmp_path):
     assert events.Tags()["images"] == ["results"]
 
 
+def test_a_full_disk_is_named(tmp_path):
+    board = TensorBoard(tmp_path)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    board._writer.add_scalar = full
+    with pytest.raises(OSError, match="No space left on device") as error:
+        board.add_epoch(ROW)
+    assert error.value.filename == str(tmp_path)
+    board.close()
+
+
 def test_disabled_board_writes_nothing(tmp_path):
     board = TensorBoard(tmp_path / "none", enabled=False)
     board.add_epoch(ROW)

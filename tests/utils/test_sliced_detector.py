@@ -17,6 +17,7 @@ from utils.detector import Detector
 from utils.frames import Frame
 from utils.letterbox import fit
 from utils.sliced_detector import BATCH_PIXELS, BatchSlicer, SlicedDetector, make_batch_slicer, make_detector
+from utils.val_options import ValOptions
 
 OPTIONS = DetectOptions(imgsz=(128,), slice=128, conf_thres=0.25)
 
@@ -87,6 +88,29 @@ def test_a_picture_no_larger_than_a_slice_is_looked_at_once():
             detector = make_detector(model, replace(OPTIONS, no_full=not full, imgsz=(256,)))
             detector.find([np.zeros((*shape, 3), np.uint8)])
             assert [inputs[0] for inputs in model.inputs] == [1] and max(model.inputs[0][2:]) == 256
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_a_slice_larger_than_the_picture_changes_nothing_and_is_said(caplog, full):
+    caplog.set_level("INFO")
+    image, _ = scatter((100, 128), 6, 25)
+    model = lively_network()
+    plain = DetectOptions(imgsz=(128,), conf_thres=0.4)
+    (expected,) = Detector(model, plain).find([image])
+    detector = make_detector(model, replace(plain, slice=9984, no_full=not full))
+    for _ in range(2):
+        np.testing.assert_array_equal(detector.find([image])[0], expected)
+    assert caplog.text.count("--slice 9984: pictures no larger are looked at whole, as one of 100 x 128") == 1
+    assert len(expected) > 3
+
+
+def test_an_overlap_that_takes_forever_is_said(caplog):
+    caplog.set_level("INFO")
+    detector = make_detector(Blind(), replace(OPTIONS, slice=32, slice_overlap=0.99, no_full=True))
+    detector.find([np.zeros((60, 65, 3), np.uint8)])
+    assert caplog.text == ""
+    detector.find([np.zeros((60, 70, 3), np.uint8)])
+    assert "--slice 32 --slice-overlap 0.99: a picture of 60 x 70 takes 1131 slices" in caplog.text
 
 
 def test_shapes_and_batches():
@@ -189,13 +213,9 @@ def test_validation_gets_both_kinds_of_pixels():
 
 
 def test_options_of_validation():
-    class Options:
-        slice, slice_overlap, slice_merge, slice_match, no_full = 96, 0.1, "wbf", "iou", True
-        imgsz, conf_thres, iou_thres, augment, ensemble, single_cls = 100, 0.001, 0.6, False, "nms", True
-
-    slicer = make_batch_slicer(BlobModel(), Options, 7, None)
+    given = ValOptions(imgsz=100, single_cls=True, slice=96, slice_overlap=0.1, slice_merge="wbf", no_full=True)
+    slicer = make_batch_slicer(BlobModel(), given, 7, None)
     options = slicer.detector.options
     assert slicer.single_cls and slicer.detector.multi_label and options.agnostic_nms
     assert (options.max_det, options.conf_thres, options.iou_thres, options.imgsz) == (7, 0.001, 0.6, (128, 128))
-    Options.slice, Options.no_full = None, False
-    assert make_batch_slicer(BlobModel(), Options, 7, None) is None
+    assert make_batch_slicer(BlobModel(), ValOptions(), 7, None) is None

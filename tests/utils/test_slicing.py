@@ -71,6 +71,9 @@ def test_what_the_flags_ask_for():
         ({"slice_overlap": float("nan")}, "--slice-overlap nan"),
         ({"slice": 640, "slice_merge": "soft"}, "--slice-merge soft: is not known; give nms, nmm, wbf or none"),
         ({"slice": 640, "slice_match": "giou"}, "--slice-match giou"),
+        ({"slice_overlap": 0.5}, "--slice-overlap: .* add for example --slice 640"),
+        ({"slice_merge": "wbf"}, "--slice-merge: .* add for example --slice 640"),
+        ({"slice_match": "iou"}, "--slice-match: .* add for example --slice 640"),
         ({"no_full": True}, "--no-full: .* add for example --slice 640"),
     ],
 )

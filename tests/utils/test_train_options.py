@@ -89,6 +89,10 @@ def test_options_survive_being_plain_data():
     assert options_from_dict(content, "opt.yaml") == options
     with pytest.raises(UserError, match="opt.yaml: unknown option 'evolve'"):
         options_from_dict(content | {"evolve": 1}, "opt.yaml")
+    with pytest.raises(UserError, match="opt.yaml: epochs is 'many'"):
+        options_from_dict(content | {"epochs": "many"}, "opt.yaml")
+    with pytest.raises(UserError, match="--epochs 0: is not usable"):
+        options_from_dict(content | {"epochs": 0}, "opt.yaml")
 
 
 def test_frozen_layers():

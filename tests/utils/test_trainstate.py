@@ -1,3 +1,4 @@
+from utils.plain import from_plain
 from utils.trainstate import TrainState
 
 
@@ -17,4 +18,4 @@ def test_best_epochs_and_patience():
 
 def test_state_comes_back():
     state = TrainState(epoch=2, best_fitness=0.1, best_epoch=1, history=[[1.0, 2.0]], class_map=[0.5])
-    assert TrainState(**state.pack()) == state
+    assert from_plain(TrainState, state.pack(), "last.pt") == state

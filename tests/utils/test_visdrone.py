@@ -118,6 +118,7 @@ def test_classes_weigh_by_their_pictures():
     [
         ([[1, 2, 3, 4, 1]], [], r"a: annotations have the shape \(1, 5\)"),
         ([], [[1, 2, math.nan, 4, 0.5, 1]], "a: results hold a number that is not finite"),
+        ([], [[1, 2, 1e200, 1e200, 0.5, 1]], r"a: results hold .* beyond 1e\+09"),
         ([row((1, 2, 3, 4), 0.5)], [], "a: an object's score is 0.5"),
     ],
 )

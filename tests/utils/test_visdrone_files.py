@@ -36,6 +36,7 @@ def test_rows_as_they_are_found_in_the_wild(tmp_path):
         ("1,2,x,4,1,1,0,0\n", "line 1: 'x' is not a number"),
         ("1,2,,4,1,1,0,0\n", "line 1: '' is not a number"),
         ("1,2,nan,4,1,1,0,0\n", "line 1: nan is not finite"),
+        ("1,2,3,4,1,1,0,0\n1,2,1e300,4,1,1,0,0\n", r"line 2: 1e300 is beyond 1e\+09"),
         ("1,2,3,4,1,12,0,0\n", "line 1: category 12"),
         ("1,2,3,4,1,1.5,0,0\n", "line 1: category 1.5"),
         ("1,2,3,4,0.5,1,0,0\n", "line 1: score 0.5 of an object"),

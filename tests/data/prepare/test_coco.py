@@ -165,7 +165,7 @@ def test_missing_and_surplus_images_are_reported_and_not_listed(tmp_path):
 def test_a_file_that_is_no_instances_json(tmp_path, text):
     write_raw(tmp_path / "raw")
     (tmp_path / "raw/annotations/instances_train2017.json").write_text(text)
-    with pytest.raises(UserError, match=r"instances_train2017\.json: (is not a whole JSON|has no list)"):
+    with pytest.raises(UserError, match=r"instances_train2017\.json: (is not valid JSON|has no list)"):
         run(tmp_path / "coco", tmp_path / "raw")
     assert not (tmp_path / "coco").exists()
 

@@ -126,7 +126,7 @@ def test_boxes_over_the_edge_are_cut_and_noted(row, expected):
     assert not convert_annotation("0,0,200,100,1,1,0,0", SHAPE).notes
 
 
-@pytest.mark.parametrize("row", ["20,10,40,20,1,4,0,0,,", " 20 , 10 ,40, 20 , 1 ,4 , 0 , 0 , ", "20,10,40,20,1,4\t\r"])
+@pytest.mark.parametrize("row", ["20,10,40,20,1,4,0,0,,", " 20 , 10 ,40, 20 , 1 ,4 , 0 , 0, ", "20,10,40,20,1,4,\t,\r"])
 def test_trailing_commas_and_spaces_change_nothing(row):
     conversion = convert_annotation(row, SHAPE)
     np.testing.assert_allclose(conversion.labels, [[3, 0.2, 0.2, 0.2, 0.2]])
