@@ -30,7 +30,8 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 ABOUT = """Measured by `python -m benchmarks.ema` on {device}; medians over {processes} processes. Copying memory runs
 at {speed:.0f} GB/s. `authors`: milliseconds of their operations in eager mode; other columns: how many times faster.
 `taken` is what `EMA` takes by itself, `kept` the bytes that it keeps for backward in units of x, `share` its share of
-the copy bandwidth in the forward pass (x read once and written once)."""
+the copy bandwidth in the forward pass (x read once and written once). `taken` and the column whose evaluation it takes
+run the same code: what they differ by is noise, a few percent."""
 
 
 @dataclass(frozen=True)
