@@ -111,6 +111,8 @@ def normalised(inputs: list[int], args: list[Any], repeats: int, scale: Scale) -
 
 def joined(inputs: list[int], args: list[Any], repeats: int, scale: Scale) -> Plan:
     """Several inputs side by side: the sum of their channels."""
+    if len(inputs) < 2:
+        raise UserError("joins two maps or more, but reads one; list the layers, as in [[-1, 6], 1, Concat, [1]]")
     return Plan(args, sum(inputs), repeats)
 
 

@@ -112,7 +112,7 @@ BAD = [
     (small(anchors="auto"), "anchors are 'auto'"),
     (small(head=[[-1, 1, "Conv", [8]]]), "last layer must be Detect"),
     (with_layer([[0, 1], 1, "Concat", [1]]), r"layer 2 \(Concat\): the layers do not fit together here"),
-    (with_layer([-1, 1, "Concat", [1]]), r"layer 2 \(Concat\): the layers do not fit together here"),
+    (with_layer([-1, 1, "Concat", [1]]), r"layer 2 \(Concat\): joins two maps or more, but reads one"),
     (with_layer([-1, 1, "Conv", [16, 3, 0]]), r"layer 2 \(Conv\): the layers do not fit together here"),
     (with_layer([-1, 1, "Conv", [16, 3, 3]]), "no whole numbers"),
     (small(anchors=[[1, 2], [0, 4]]), "anchors hold 0"),
