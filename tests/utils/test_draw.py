@@ -45,7 +45,10 @@ def test_tiny_and_thin_pictures(shape):
 
 
 def test_wild_coordinates_are_survived():
-    draw_boxes(grey(), np.array([[-1e12, np.nan, np.inf, 1e12]]), ["x"], [0])
+    image = grey()
+    shape = image.shape
+    assert draw_boxes(image, np.array([[-1e12, np.nan, np.inf, 1e12]]), ["x"], [0]) is image
+    assert image.shape == shape and image.dtype == np.uint8
 
 
 @pytest.mark.parametrize(
